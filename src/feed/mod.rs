@@ -1,7 +1,25 @@
 //! The feed: text and liveness. It keeps a connection standing and hands on what arrives; it knows nothing
 //! of what a frame means.
 
+pub mod backoff;
+mod connect;
+pub mod endpoint;
+pub mod failure;
+mod head;
+mod live;
+pub mod liveness;
+mod session;
+mod timed;
+pub mod tls;
+
+use std::time::Duration;
+
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+pub use backoff::ConnectionBudget;
+pub use failure::{ConnectError, FeedError, SessionEnd, Unreadable};
+pub use live::{Live, LiveSettings};
+pub(crate) use session::stopped;
 
 use crate::snapshot::Stamp;
 
@@ -49,4 +67,63 @@ pub struct LinkEvent {
     pub at: Stamp,
     /// What.
     pub change: LinkChange,
+}
+
+/// What the feed has to tell while it works.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FeedEvent<'a> {
+    /// An attempt begins.
+    Connecting {
+        /// The URL, without credentials.
+        url: &'a str,
+    },
+    /// The handshake is done.
+    Connected {
+        /// The URL, without credentials.
+        url: &'a str,
+        /// Not the first time.
+        again: bool,
+    },
+    /// A session ended.
+    Ended {
+        /// How.
+        end: &'a SessionEnd,
+        /// The wait before the next attempt.
+        wait: Duration,
+    },
+    /// An attempt failed.
+    Failed {
+        /// Why.
+        error: &'a ConnectError,
+        /// The wait before the next attempt.
+        wait: Duration,
+        /// What to do, where time alone is not likely to cure it: it would have ended the run, had there
+        /// never been a connection.
+        remedy: Option<&'static str>,
+    },
+    /// A binary message came; the exchange sends none.
+    Binary {
+        /// Its length in bytes.
+        length: usize,
+        /// Its first characters, escaped.
+        sample: String,
+    },
+    /// A message came that could not even be read as one. [`FeedEvent::Ended`] follows.
+    Unreadable {
+        /// What is wrong with it.
+        reason: Unreadable,
+    },
+}
+
+/// Hears what the feed has to tell. It is called between frames, so it must not block.
+pub trait FeedObserver: Send + Sync {
+    /// Something happened.
+    fn on_event(&self, event: FeedEvent<'_>);
+}
+
+impl<F: Fn(FeedEvent<'_>) + Send + Sync> FeedObserver for F {
+    fn on_event(&self, event: FeedEvent<'_>) {
+        self(event);
+    }
 }

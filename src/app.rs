@@ -1,0 +1,364 @@
+//! The whole: wires feed, queue, pipeline and report, and shuts them down. The only room that knows both ends.
+
+use std::io::Write;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::cvd::CvdConfigError;
+use crate::feed::liveness::LivenessLimits;
+use crate::feed::{FeedError, Live, LiveSettings, stopped};
+use crate::pipeline::{Pipeline, PipelineConfig, Wanted};
+use crate::processor::{LiveParts, OnTrade, Processor, ProcessorError, Summary};
+use crate::queue::drop_oldest;
+use crate::report::events::Events;
+use crate::report::output::{LogWriter, Output};
+use crate::report::{OutputClosed, ReportSettings, Reporter, Scope};
+use crate::snapshot::{Market, Snapshot, TradeSource};
+use crate::source::Source;
+
+/// How long everything together may take to end once it is asked to.
+pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
+const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
+
+/// A run that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// A setting of the calculator is out of its range.
+    #[error(transparent)]
+    Calculator(#[from] CvdConfigError),
+    /// The feed cannot go on.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// The source or the output failed.
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
+    /// The output could not be opened or written.
+    #[error("cannot write records")]
+    Output(#[source] std::io::Error),
+    /// Files of two markets in one replay.
+    #[error(
+        "the files belong to different markets ({0} and {1}): replay them one market at a time, or name it with --market"
+    )]
+    MixedMarkets(Market, Market),
+    /// Not one trade in files that are full of damage.
+    #[error(
+        "no trade could be read: all {damaged} rows are damaged; see the warnings for what is wrong with them"
+    )]
+    NothingReadable {
+        /// Damaged rows.
+        damaged: u64,
+    },
+    /// No thread to read files on.
+    #[error("cannot read files")]
+    Thread(#[source] std::io::Error),
+    /// The output failed at the very end.
+    #[error(transparent)]
+    OutputClosed(OutputClosed),
+    /// Something did not end in time; most likely nobody reads the output.
+    #[error(
+        "not everything was written within {0:?} of being asked to stop: is the reader of the output blocked?"
+    )]
+    ShutdownDeadline(Duration),
+}
+
+/// A monitor that is ready to run.
+pub struct App {
+    config: Config,
+    output: Option<Output>,
+    log: Option<LogWriter>,
+    on_trade: Option<OnTrade>,
+    tls: Option<Arc<ClientConfig>>,
+    jitter_seed: Option<u64>,
+    color: bool,
+}
+
+impl App {
+    /// A monitor with these settings; records go to standard output unless [`App::output`] says otherwise.
+    pub fn new(config: Config) -> Self {
+        Self { config, output: None, log: None, on_trade: None, tls: None, jitter_seed: None, color: false }
+    }
+
+    /// Sends the records elsewhere.
+    ///
+    /// # Errors
+    /// When the system gives no thread for it.
+    pub fn write_to(self, into: impl Write + Send + 'static) -> Result<Self, AppError> {
+        let output = Output::new(Box::new(into)).map_err(AppError::Output)?;
+        Ok(self.output(output))
+    }
+
+    /// Sends the records to an output that is open already.
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = Some(output);
+        self
+    }
+
+    /// Calls a listener with every applied trade. It runs on the thread that reads the socket: be quick.
+    pub fn on_trade(mut self, listener: impl FnMut(&Snapshot<'_>) + Send + 'static) -> Self {
+        self.on_trade = Some(Box::new(listener));
+        self
+    }
+
+    /// Counts the log lines that this writer has to drop among the metrics.
+    pub fn log(mut self, log: LogWriter) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// TLS settings other than the system's root certificates.
+    pub fn tls(mut self, tls: Arc<ClientConfig>) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Makes the waits between connections repeatable.
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter_seed = Some(seed);
+        self
+    }
+
+    /// Colours text records.
+    pub fn color(mut self, color: bool) -> Self {
+        self.color = color;
+        self
+    }
+
+    /// Runs live until `shutdown` is ready, the settings' `duration` or `count` is reached, or nobody reads
+    /// the output any more. Ends within [`SHUTDOWN_LIMIT`] of being asked to, queued frames included.
+    ///
+    /// # Errors
+    /// [`AppError`]: the exchange refuses for good, the output fails, or the end takes too long.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<Summary, AppError> {
+        let clock = Clock::system();
+        let events = Events::new(self.log.take());
+        let (sender, receiver) = drop_oldest(self.config.queue, clock);
+        let live_parts = LiveParts {
+            queue: sender.gauge(),
+            clock,
+            stats_interval: self.config.stats_interval,
+            awaits_ack: !self.config.endpoint.subscribe.is_empty(),
+        };
+        let settings = LiveSettings {
+            endpoint: self.config.endpoint.clone(),
+            liveness: LivenessLimits::with_heartbeat(self.config.heartbeat_timeout),
+            backoff_max: self.config.backoff_max,
+            tls: self.tls.take(),
+            jitter_seed: self.jitter_seed,
+        };
+        let live = Live::new(settings, sender, &events, clock)?;
+        let wanted = Wanted::Only(self.config.endpoint.symbols.clone());
+        let (stop, stopped) = watch::channel(false);
+        self.supervise(
+            wanted,
+            TradeSource::Stream,
+            receiver,
+            &events,
+            Some(live_parts),
+            live.run(stopped),
+            stop,
+            shutdown,
+        )
+        .await
+    }
+
+    /// Runs recorded inputs through the same code: same numbers, same records; no queue, no clock, no
+    /// `stat` records.
+    ///
+    /// # Errors
+    /// [`AppError`]: the source or the output fails.
+    pub async fn replay(
+        mut self,
+        source: impl Source,
+        wanted: Wanted,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Summary, AppError> {
+        let events = Events::for_replay(self.log.take());
+        let (stop, stopped) = watch::channel(false);
+        let source = Stoppable { source, stopped };
+        let no_feed = std::future::ready(Ok(()));
+        self.supervise(wanted, TradeSource::File, source, &events, None, no_feed, stop, shutdown).await
+    }
+
+    /// Replays files; see [`App::replay`].
+    ///
+    /// # Errors
+    /// [`AppError`]: the files belong to different markets, or the source or the output fails.
+    #[cfg(feature = "replay")]
+    pub async fn replay_files(
+        mut self,
+        replay: crate::replay::Replay,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Summary, AppError> {
+        let lanes = replay.lanes();
+        let market = lanes.first().map_or(self.config.market, |lane| lane.market);
+        if let Some(other) = lanes.iter().find(|lane| lane.market != market) {
+            return Err(AppError::MixedMarkets(market, other.market));
+        }
+        let symbols: Option<Vec<_>> = lanes.iter().map(|lane| lane.symbols.clone()).collect();
+        let wanted = match symbols {
+            None => Wanted::Everything,
+            Some(symbols) => {
+                let mut seen = std::collections::HashSet::new();
+                let each_once = symbols.into_iter().flatten().filter(|symbol| seen.insert(symbol.clone()));
+                Wanted::Only(each_once.collect())
+            }
+        };
+        self.config.market = market;
+        let replay = crate::replay::ReplayThread::start(replay).map_err(AppError::Thread)?;
+        let summary = self.replay(replay, wanted, shutdown).await?;
+        match summary.metrics {
+            crate::metrics::MonitoringMetrics { applied_trades: 0, parse_errors: damaged @ 1.., .. } => {
+                Err(AppError::NothingReadable { damaged })
+            }
+            _ => Ok(summary),
+        }
+    }
+
+    /// Runs feed and processor side by side and ends them in order: the feed first, then what it left.
+    #[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
+    async fn supervise(
+        self,
+        wanted: Wanted,
+        frames_from: TradeSource,
+        source: impl Source,
+        events: &Events,
+        live: Option<LiveParts>,
+        feed: impl Future<Output = Result<(), FeedError>>,
+        stop: watch::Sender<bool>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Summary, AppError> {
+        let Self { config, output, on_trade, color, .. } = self;
+        let symbols = match &wanted {
+            Wanted::Only(symbols) => symbols.clone(),
+            Wanted::Everything => Vec::new(),
+        };
+        let output = match output {
+            Some(output) => output,
+            None => Output::new(Box::new(std::io::stdout())).map_err(AppError::Output)?,
+        };
+        let settings = ReportSettings { format: config.output, print_every: config.print_every, color };
+        let scope = Scope { market: config.market, symbols };
+        let calculator = config.calculator;
+        let mut processor = Processor {
+            pipeline: Pipeline::new(PipelineConfig {
+                market: config.market,
+                frames_from,
+                wanted,
+                calculator,
+            })?,
+            reporter: Reporter::new(settings, scope, output.writer),
+            events,
+            live,
+            count: config.count,
+            on_trade,
+        };
+
+        let mut asked = pin!(async {
+            match config.duration {
+                None => shutdown.await,
+                Some(duration) => drop(timeout(duration, shutdown).await),
+            }
+        });
+        let mut end = End::default();
+        let mut feed = pin!(feed);
+        let mut feed_result = None;
+        let mut work = Box::pin(processor.run(source));
+        let worked = loop {
+            tokio::select! {
+                result = &mut work => break Some(result),
+                result = &mut feed, if feed_result.is_none() => {
+                    if result.is_err() {
+                        end.begin();
+                    }
+                    feed_result = Some(result);
+                }
+                () = &mut asked, if !end.asked => {
+                    end.ask();
+                    stop.send_replace(true);
+                }
+                () = end.deadline() => break None,
+            }
+        };
+        drop(work);
+        stop.send_replace(true);
+        let Some(worked) = worked else {
+            // The records have no way out; the log may have one.
+            processor.totals().iter().for_each(|line| tracing::error!("{line}"));
+            feed_result.unwrap_or(Ok(()))?;
+            return Err(AppError::ShutdownDeadline(SHUTDOWN_LIMIT));
+        };
+        if feed_result.is_none() {
+            // The processor ended first, because it has what it wanted; the feed only says good-bye.
+            feed_result = timeout(GOODBYE_LIMIT, feed).await.ok();
+        }
+        // The writer goes, so that the writing thread ends with the last chunk; it may take its time unless
+        // somebody asked for an end.
+        drop(processor);
+        let mut writing = pin!(output.thread.finish());
+        let written = loop {
+            tokio::select! {
+                written = &mut writing => break written.map_err(AppError::OutputClosed),
+                () = &mut asked, if !end.asked => end.ask(),
+                () = end.deadline() => break Err(AppError::ShutdownDeadline(SHUTDOWN_LIMIT)),
+            }
+        };
+        feed_result.unwrap_or(Ok(()))?;
+        let summary = worked?;
+        written?;
+        Ok(summary)
+    }
+}
+
+/// When everything has to be over.
+#[derive(Debug, Default)]
+struct End {
+    asked: bool,
+    at: Option<Instant>,
+}
+
+impl End {
+    /// Somebody asked for it.
+    fn ask(&mut self) {
+        self.asked = true;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        self.at.get_or_insert_with(|| Instant::now() + SHUTDOWN_LIMIT);
+    }
+
+    /// Ready at the deadline; never, while there is none.
+    async fn deadline(&self) {
+        match self.at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A source that ends when it is told to.
+struct Stoppable<S> {
+    source: S,
+    stopped: watch::Receiver<bool>,
+}
+
+impl<S: Source> Source for Stoppable<S> {
+    async fn next(&mut self, burst: &mut crate::source::Burst) -> Result<bool, crate::source::SourceError> {
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.stopped) => {
+                burst.inputs.clear();
+                Ok(false)
+            }
+            more = self.source.next(burst) => more,
+        }
+    }
+}

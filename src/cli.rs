@@ -1,0 +1,239 @@
+//! What was typed: the command line, made from the table of options, and what it asks for.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::{OsStringValueParser, PathBufValueParser};
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::config::resolve::{Layers, Resolved, resolve};
+use crate::config::{self, ConfigError, DotEnv, OPTIONS, OptionSpec};
+
+/// What the user wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Follow the live trades.
+    Live,
+    /// Follow the practice exchange on this machine.
+    Demo,
+    /// Read recorded files.
+    Replay {
+        /// The files, at least one, in the order given.
+        files: Vec<PathBuf>,
+    },
+    /// Print the configuration.
+    ShowConfig,
+}
+
+/// A command line that makes sense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invocation {
+    /// What to do.
+    pub action: Action,
+    /// With which settings.
+    pub resolved: Resolved,
+}
+
+/// Why there is nothing to do: help was asked for, or the command line or the configuration is wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Exit {
+    /// Help, version, or a command line that cannot be read.
+    #[error(transparent)]
+    CommandLine(Box<clap::Error>),
+    /// Faults in the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl Exit {
+    /// 0 for help and version, 2 for a mistake of the user.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::CommandLine(error) => u8::try_from(error.exit_code()).unwrap_or(2),
+            Self::Config(_) => 2,
+        }
+    }
+
+    /// Prints help to standard output and mistakes to standard error; returns the exit code. A closed
+    /// output is no reason to fail differently.
+    pub fn print(&self) -> ExitCode {
+        match self {
+            Self::CommandLine(error) => error.print().ok(),
+            Self::Config(error) => write!(std::io::stderr().lock(), "cvd-stream: {error}").ok(),
+        };
+        ExitCode::from(self.code())
+    }
+}
+
+/// Reads a command line (the program's name first), the environment, and `.env` in `directory`.
+///
+/// # Errors
+/// [`Exit`] with what to print and the exit code.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    directory: &Path,
+) -> Result<Invocation, Exit> {
+    let matches = command().try_get_matches_from(args).map_err(|error| Exit::CommandLine(Box::new(error)))?;
+    let (action, command) = match matches.subcommand() {
+        Some(("demo", _)) => (Action::Demo, config::Command::Demo),
+        Some(("replay", replay)) => (Action::Replay { files: files(replay) }, config::Command::Replay),
+        Some(("config", _)) => (Action::ShowConfig, config::Command::Config),
+        _ => (Action::Live, config::Command::Live),
+    };
+    let mut flags = flags(&matches);
+    if let Some((_, below)) = matches.subcommand() {
+        flags.extend(self::flags(below));
+    }
+    let text = |os: OsString| os.to_string_lossy().into_owned();
+    let environment = environment.into_iter().map(|(name, value)| (text(name), text(value))).collect();
+    let resolved = resolve(command, &Layers { flags, environment, dotenv: DotEnv::read(directory) })?;
+    Ok(Invocation { action, resolved })
+}
+
+/// The whole command line. Options stand before or after the subcommand; there the subcommand shows only
+/// those it reads.
+pub fn command() -> clap::Command {
+    clap::Command::new("cvd-stream")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Exact cumulative volume delta (CVD) of Binance trades, live and in replay")
+        .long_about(LONG_ABOUT)
+        .args(arguments(config::Command::Live))
+        .subcommand(
+            clap::Command::new("demo")
+                .about("Follow a practice exchange on this machine; needs no network")
+                .args(arguments(config::Command::Demo)),
+        )
+        .subcommand(
+            clap::Command::new("replay")
+                .about("Read recorded files through the same calculation")
+                .arg(files_argument())
+                .args(arguments(config::Command::Replay)),
+        )
+        .subcommand(
+            clap::Command::new("config")
+                .about("Print every option's value and where it comes from, and end")
+                .args(arguments(config::Command::Config)),
+        )
+        .after_help(format!("{LAYERS}\n\n{EXAMPLES}"))
+        .after_long_help(format!("{LAYERS_LONG}\n\n{EXAMPLES_LONG}"))
+}
+
+fn files(replay: &ArgMatches) -> Vec<PathBuf> {
+    replay.get_many::<PathBuf>("files").unwrap_or_default().cloned().collect()
+}
+
+/// The options that stand in one place of the command line, by name.
+fn flags(matches: &ArgMatches) -> BTreeMap<String, String> {
+    let typed = |option: &OptionSpec| {
+        let value = matches.try_get_one::<OsString>(option.name).ok().flatten()?;
+        Some((option.name.to_owned(), value.to_string_lossy().into_owned()))
+    };
+    OPTIONS.iter().filter_map(typed).collect()
+}
+
+fn arguments(command: config::Command) -> impl Iterator<Item = Arg> {
+    OPTIONS.iter().filter(move |option| option.applies_to(command)).map(argument)
+}
+
+/// Every value is taken as it is: it is checked later, with all the others.
+fn argument(option: &OptionSpec) -> Arg {
+    let arg = Arg::new(option.name)
+        .long(option.name)
+        .help_heading(option.group.heading())
+        .help(short_help(option))
+        .long_help(long_help(option))
+        .action(ArgAction::Set)
+        .value_parser(OsStringValueParser::new());
+    match option.value_name {
+        Some(value_name) => arg.value_name(value_name).allow_negative_numbers(true),
+        None => arg
+            .value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .hide_possible_values(true),
+    }
+}
+
+fn files_argument() -> Arg {
+    Arg::new("files")
+        .value_name("FILE")
+        .help("Recorded files, in the order to read them")
+        .required(true)
+        .num_args(1..)
+        .value_parser(PathBufValueParser::new())
+}
+
+fn short_help(option: &OptionSpec) -> String {
+    let default =
+        if option.default.is_empty() { String::new() } else { format!(" [default: {}]", option.default) };
+    format!("{} [env: {}]{default} [allowed: {}]", option.help, variables(option), option.range)
+}
+
+fn long_help(option: &OptionSpec) -> String {
+    let more = if option.more.is_empty() { String::new() } else { format!(" {}", option.more) };
+    let default =
+        if option.default.is_empty() { String::new() } else { format!("\n[default: {}]", option.default) };
+    format!("{}.{more}\n\n[env: {}]{default}\n[allowed: {}]", option.help, variables(option), option.range)
+}
+
+/// The bare name first, because people know it.
+fn variables(option: &OptionSpec) -> String {
+    let mut variables = option.variables();
+    variables.reverse();
+    variables.join(", ")
+}
+
+const LONG_ABOUT: &str = "\
+Exact cumulative volume delta (CVD) of Binance trades, live and in replay.
+
+Without a subcommand it follows the live trades of one symbol (ETHUSDT if you name none) until Ctrl-C, and \
+prints CVD, its Z-score and its moving average (EMA). It needs no configuration and no account.";
+
+const LAYERS: &str = "\
+A flag wins over the environment, that over .env in the working directory, that over the default.
+`cvd-stream --help` says more; docs/configuration.md says everything.";
+
+// One line per paragraph: clap wraps it to the terminal and keeps the indent.
+const LAYERS_LONG: &str = "\
+Where values come from:
+  A flag wins over an environment variable, that over the same variable in the file .env in the working \
+directory, that over the default. A variable with the prefix CVD_STREAM_ wins over the one without. An empty \
+variable counts as not set. `cvd-stream config` shows what holds, and why.
+
+Durations:
+  60 and 0.5 are seconds; 500ms, 60s, 2m, 1h 30m and 1d say so themselves.
+
+Exit codes:
+  0 a clean end, 1 a failure, 2 a mistake on the command line or in the configuration. Mistakes are reported \
+all at once, each with its remedy.";
+
+const EXAMPLES: &str = "\
+Examples:
+  cvd-stream --symbol BTCUSDT
+  cvd-stream --symbol BTCUSDT --output json --duration 1h > btcusdt.jsonl
+  cvd-stream replay BTCUSDT-aggTrades-2026-11-01.zip
+  cvd-stream demo --count 1000
+  SYMBOL=ETHUSDT LOG_LEVEL=warn cvd-stream --log-format json 2>> cvd-stream.log";
+
+const EXAMPLES_LONG: &str = "\
+Examples:
+  Follow BTCUSDT on USDⓈ-M futures:
+    cvd-stream --symbol BTCUSDT
+
+  Collect an hour of it as JSON, one object per line, for jq or pandas:
+    cvd-stream --symbol BTCUSDT --output json --duration 1h > btcusdt.jsonl
+
+  Calculate a recorded day, for example an archive file of data.binance.vision:
+    cvd-stream replay BTCUSDT-aggTrades-2026-11-01.zip
+
+  See it work without a network:
+    cvd-stream demo --count 1000
+
+  Run it as a service that is configured by its environment:
+    SYMBOL=ETHUSDT LOG_LEVEL=warn cvd-stream --log-format json 2>> cvd-stream.log";

@@ -1,0 +1,54 @@
+//! The one place that reads a clock.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::snapshot::Stamp;
+
+/// Hands out [`Stamp`]s: wall clock for latency, monotonic clock for deadlines.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    origin: Instant,
+    wall: Wall,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wall {
+    System,
+    Simulated { at_origin_ns: i64 },
+}
+
+impl Clock {
+    /// The system's clocks; monotonic time counts from now.
+    pub fn system() -> Self {
+        Self { origin: Instant::now(), wall: Wall::System }
+    }
+
+    /// A wall clock that starts at `at_origin_ns` and goes with tokio's time, which a test can pause.
+    pub fn simulated(at_origin_ns: i64) -> Self {
+        Self { origin: Instant::now(), wall: Wall::Simulated { at_origin_ns } }
+    }
+
+    /// Both clocks, now.
+    pub fn now(&self) -> Stamp {
+        let mono_ns = nanos(self.origin.elapsed());
+        let wall_ns = match self.wall {
+            Wall::Simulated { at_origin_ns } => at_origin_ns.saturating_add_unsigned(mono_ns),
+            Wall::System => match SystemTime::now().duration_since(UNIX_EPOCH) {
+                Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+                Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+            },
+        };
+        Stamp { wall_ns, mono_ns }
+    }
+
+    /// Monotonic time since the clock was made.
+    pub fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,156 @@
+//! What a run is told: typed settings, their defaults and their ranges.
+//!
+//! A program fills in a [`Config`] and calls [`Config::validate`]. The command reads one from flags, the
+//! environment and `.env`; see `resolve`.
+
+#[cfg(feature = "cli")]
+mod dotenv;
+mod fault;
+pub mod options;
+#[cfg(feature = "cli")]
+pub mod resolve;
+#[cfg(feature = "cli")]
+mod values;
+mod violations;
+
+use std::time::Duration;
+
+use crate::cvd::CvdConfig;
+use crate::feed::endpoint::Endpoint;
+use crate::snapshot::Market;
+
+#[cfg(feature = "cli")]
+pub use dotenv::DotEnv;
+pub use fault::{ConfigError, Fault, Origin};
+pub use options::{Command, OPTIONS, OptionSpec};
+
+pub use crate::queue::QueueLimits;
+pub use crate::report::RecordFormat as OutputFormat;
+
+/// Everything a run is told. The default follows ETHUSDT on USDⓈ-M.
+///
+/// ```
+/// use cvd_stream::config::Config;
+///
+/// let mut config = Config::default();
+/// config.print_every = 1_000;
+/// config.validate().expect("the defaults are in range, and so is this");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The market of the trades; the same as the endpoint's.
+    pub market: Market,
+    /// Where the trades come from, and of which symbols.
+    pub endpoint: Endpoint,
+    /// Bounds of the queue between socket and calculation.
+    pub queue: QueueLimits,
+    /// A CVD record for every so many trades; 0 turns the periodic ones off.
+    pub print_every: u64,
+    /// Silence after which a connection is given up. 100 ms to 1 h.
+    pub heartbeat_timeout: Duration,
+    /// The longest wait between two attempts to connect. 10 ms to 1 h.
+    pub backoff_max: Duration,
+    /// Time between two statistics records, 1 s to 1 day; zero turns them off.
+    pub stats_interval: Duration,
+    /// The calculator's settings.
+    pub calculator: CvdConfig,
+    /// How records look.
+    pub output: OutputFormat,
+    /// How diagnostics look, and how many there are.
+    pub log: LogConfig,
+    /// End after this time, 1 ms to 3650 days; `None` for never.
+    pub duration: Option<Duration>,
+    /// End after this many trades, at least 1; `None` for never.
+    pub count: Option<u64>,
+}
+
+impl Config {
+    /// The defaults, but trades from `endpoint`.
+    pub fn with_endpoint(endpoint: Endpoint) -> Self {
+        Self {
+            market: endpoint.market,
+            endpoint,
+            queue: QueueLimits::default(),
+            print_every: 100,
+            heartbeat_timeout: Duration::from_secs(60),
+            backoff_max: Duration::from_secs(30),
+            stats_interval: Duration::from_secs(60),
+            calculator: CvdConfig::default(),
+            output: OutputFormat::default(),
+            log: LogConfig::default(),
+            duration: None,
+            count: None,
+        }
+    }
+
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault at once.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let faults = violations::of(self).into_iter();
+        ConfigError::check(faults.map(|v| Fault::of(v.option, &v.value, None, v.problem)).collect())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::with_endpoint(Endpoint::default())
+    }
+}
+
+/// How diagnostics look, where they go, and how many there are. Records are not diagnostics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// How they look.
+    pub format: LogFormat,
+    /// Where they go.
+    pub output: LogOutput,
+    /// Directives separated by commas, levels in lower case: `info`, `warn,cvd_stream::feed=debug`.
+    pub level: String,
+    /// Colours, in records too.
+    pub color: ColorChoice,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            output: LogOutput::default(),
+            level: "info".to_owned(),
+            color: ColorChoice::default(),
+        }
+    }
+}
+
+/// How diagnostics look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where diagnostics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogOutput {
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// Standard output, among the records.
+    Stdout,
+}
+
+/// When text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColorChoice {
+    /// On a terminal, and not when `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}

@@ -1,0 +1,382 @@
+//! The one table of options. The command line, the variables, `cvd-stream config`, the reference in
+//! `docs/configuration.md` and `.env.example` are all made from it or checked against it.
+
+/// An option: what it is called everywhere and what it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OptionSpec {
+    /// `queue-size`: the flag without its dashes.
+    pub name: &'static str,
+    /// `QUEUE_SIZE`: the variable without prefix, for the seven options the original had.
+    pub bare_variable: Option<&'static str>,
+    /// `FRAMES`: what the help shows for the value; `None` for a switch, which needs none.
+    pub value_name: Option<&'static str>,
+    /// The heading it stands under.
+    pub group: Group,
+    /// The value without flag and variable, as text; empty where there is none.
+    pub default: &'static str,
+    /// What is allowed, in words.
+    pub range: &'static str,
+    /// A value that works, for `.env.example` and remedies.
+    pub example: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// What else is worth knowing; may be empty.
+    pub more: &'static str,
+    /// Which commands read it.
+    pub scope: Scope,
+}
+
+/// The headings of the help and of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Which trades.
+    Trades,
+    /// The connection.
+    Connection,
+    /// The calculation.
+    Calculation,
+    /// The records.
+    Records,
+    /// The diagnostics.
+    Diagnostics,
+    /// The end of the run.
+    Ending,
+}
+
+impl Group {
+    /// In the order of the help.
+    pub const ALL: [Self; 6] =
+        [Self::Trades, Self::Connection, Self::Calculation, Self::Records, Self::Diagnostics, Self::Ending];
+
+    /// What the heading says.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Trades => "Which trades",
+            Self::Connection => "Connection and queue",
+            Self::Calculation => "Calculation",
+            Self::Records => "Records",
+            Self::Diagnostics => "Diagnostics",
+            Self::Ending => "When to end",
+        }
+    }
+}
+
+/// Which commands read an option. The live monitor and `config` read them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Every command.
+    Every,
+    /// Those that hold a connection: live and `demo`.
+    Connected,
+    /// The live monitor alone.
+    Live,
+}
+
+/// What the configuration is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// The live monitor: no subcommand.
+    Live,
+    /// `demo`.
+    Demo,
+    /// `replay`.
+    Replay,
+    /// `config`.
+    Config,
+}
+
+impl Command {
+    /// `replay`: the subcommand; empty for the live monitor.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::Demo => "demo",
+            Self::Replay => "replay",
+            Self::Config => "config",
+        }
+    }
+}
+
+impl OptionSpec {
+    /// The option of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        OPTIONS.iter().find(|option| option.name == name)
+    }
+
+    /// `--queue-size`.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name)
+    }
+
+    /// `CVD_STREAM_QUEUE_SIZE`: the prefixed variable, which every option has.
+    pub fn variable(&self) -> String {
+        match self.bare_variable {
+            Some(bare) => format!("{VARIABLE_PREFIX}{bare}"),
+            None => self.variable_of_flag(),
+        }
+    }
+
+    /// Its variables, the stronger first. `--url` has a third one, `CVD_STREAM_URL`, because both its
+    /// names suggest themselves.
+    pub fn variables(&self) -> Vec<String> {
+        let mut variables = vec![self.variable()];
+        if self.variable_of_flag() != variables[0] {
+            variables.push(self.variable_of_flag());
+        }
+        variables.extend(self.bare_variable.map(str::to_owned));
+        variables
+    }
+
+    fn variable_of_flag(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Whether a command reads it.
+    pub const fn applies_to(&self, command: Command) -> bool {
+        match self.scope {
+            Scope::Every => true,
+            Scope::Connected => !matches!(command, Command::Replay),
+            Scope::Live => matches!(command, Command::Live | Command::Config),
+        }
+    }
+}
+
+/// What every variable of ours begins with; seven have a bare name too.
+pub const VARIABLE_PREFIX: &str = "CVD_STREAM_";
+
+/// Every option, in the order of the help.
+pub const OPTIONS: [OptionSpec; 20] = [
+    OptionSpec {
+        bare_variable: Some("SYMBOL"),
+        default: "ETHUSDT",
+        range: "1 to 32 letters, digits, '_' or '-'",
+        help: "The contract or pair whose trades are followed",
+        more: "Upper and lower case are the same. Symbols that are not ASCII work too. With a --url that names \
+               streams the symbol comes from there, and naming another one is an error.",
+        example: "BTCUSDT",
+        ..value("symbol", "SYMBOL", Group::Trades)
+    },
+    OptionSpec {
+        default: "usdm",
+        range: "usdm, coinm or spot",
+        help: "The Binance market of the symbol",
+        more: "usdm: USDⓈ-margined futures. coinm: coin-margined futures, whose quantities are contracts \
+               (symbols such as BTCUSD_PERP). spot: the spot market. A --url of a known host tells the market \
+               itself, and naming another one is an error.",
+        example: "spot",
+        ..value("market", "MARKET", Group::Trades)
+    },
+    OptionSpec {
+        help: "Follow the market's test network, whose prices are not real",
+        more: "Cannot be combined with --url, which names its host itself.",
+        scope: Scope::Live,
+        ..switch("testnet", Group::Trades)
+    },
+    OptionSpec {
+        bare_variable: Some("WS_URL"),
+        range: "wss://, or ws:// to this machine",
+        help: "A WebSocket address instead of the market's own",
+        more: "It wins over --symbol: every <symbol>@aggTrade stream it names becomes a lane. Two forms name \
+               streams: …/ws/<stream>[/<stream>] and …/stream?streams=<stream>/<stream>. Without streams the \
+               symbol is subscribed to after connecting. USDⓈ-M trades need the path /market: the un-routed \
+               addresses wss://fstream.binance.com/ws and /stream acknowledge and stay silent since 2026-04-23.",
+        example: "wss://fstream.binance.com/market/ws/btcusdt@aggTrade",
+        scope: Scope::Live,
+        ..value("url", "URL", Group::Trades)
+    },
+    OptionSpec {
+        help: "Allow an unencrypted ws:// address to another machine",
+        more: "Anyone on the way could change the trades; meant for a relay in a network you trust.",
+        scope: Scope::Live,
+        ..switch("allow-plaintext", Group::Connection)
+    },
+    OptionSpec {
+        bare_variable: Some("QUEUE_SIZE"),
+        default: "1024",
+        range: "1 to 16777216 frames",
+        help: "Frames that may wait between the socket and the calculation",
+        more: "When it is full the oldest frame gives way; it is counted and its trades are missed. The queue \
+               also holds no more bytes than the larger of 16 MiB and 512 bytes per frame.",
+        example: "4096",
+        scope: Scope::Connected,
+        ..value("queue-size", "FRAMES", Group::Connection)
+    },
+    OptionSpec {
+        bare_variable: Some("HEARTBEAT_TIMEOUT"),
+        default: "60s",
+        range: "100ms to 1h",
+        help: "Silence after which a connection is given up and made anew",
+        example: "30s",
+        scope: Scope::Connected,
+        ..value("heartbeat-timeout", "DURATION", Group::Connection)
+    },
+    OptionSpec {
+        bare_variable: Some("BACKOFF_MAX"),
+        default: "30s",
+        range: "10ms to 1h",
+        help: "The longest wait between two attempts to connect",
+        more: "Waits begin at 1s (or at this, if it is less), double with every failure, and are spread at random.",
+        example: "2m",
+        scope: Scope::Connected,
+        ..value("backoff-max", "DURATION", Group::Connection)
+    },
+    OptionSpec {
+        default: "300",
+        range: "2 to 1000000",
+        help: "Window of the Z-score, in trades",
+        more: "The current CVD is compared with up to this many values less one before it.",
+        example: "1000",
+        ..value("z-window", "TRADES", Group::Calculation)
+    },
+    OptionSpec {
+        default: "z-window / 5, at least 5, at most z-window - 1",
+        range: "1 to z-window - 1",
+        help: "Trades that must have gone before for a Z-score to be shown",
+        example: "60",
+        ..value("z-warmup", "TRADES", Group::Calculation)
+    },
+    OptionSpec {
+        default: "0.2",
+        range: "above 0, at most 1",
+        help: "Weight of the newest CVD in its moving average (EMA)",
+        more: "1 follows CVD at once; smaller is smoother.",
+        example: "0.05",
+        ..value("ema-alpha", "WEIGHT", Group::Calculation)
+    },
+    OptionSpec {
+        default: "text",
+        range: "text or json",
+        help: "How records look on standard output",
+        more: "text: lines for people. json: one object per line, for programs.",
+        example: "json",
+        ..value("output", "FORMAT", Group::Records)
+    },
+    OptionSpec {
+        bare_variable: Some("PRINT_EVERY"),
+        default: "100",
+        range: "0 or more; 0 turns the periodic lines off",
+        help: "A CVD line for every so many trades of a symbol",
+        more: "The first five trades of a symbol are always shown.",
+        example: "1000",
+        ..value("print-every", "TRADES", Group::Records)
+    },
+    OptionSpec {
+        default: "60s",
+        range: "1s to 1d; 0 turns them off",
+        help: "Time between two [STAT] lines",
+        example: "10m",
+        ..value("stats-interval", "DURATION", Group::Records)
+    },
+    OptionSpec {
+        default: "auto",
+        range: "auto, always or never",
+        help: "Colours in text for people",
+        more: "auto: on a terminal, and not when NO_COLOR is set.",
+        example: "never",
+        ..value("color", "WHEN", Group::Records)
+    },
+    OptionSpec {
+        bare_variable: Some("LOG_LEVEL"),
+        default: "info",
+        range: "off, error, warn, info, debug, trace, or target=level pairs",
+        help: "How much the diagnostics say; never hides records",
+        more: "Any case, and WARNING is WARN. Several directives are separated by commas: \
+               warn,cvd_stream::feed=debug. RUST_LOG is read where this is not set.",
+        example: "debug",
+        ..value("log-level", "LEVEL", Group::Diagnostics)
+    },
+    OptionSpec {
+        default: "text",
+        range: "text or json",
+        help: "How diagnostics look",
+        example: "json",
+        ..value("log-format", "FORMAT", Group::Diagnostics)
+    },
+    OptionSpec {
+        default: "stderr",
+        range: "stderr or stdout",
+        help: "Where diagnostics go",
+        more: "stdout mixes them with the records, line by line.",
+        example: "stdout",
+        ..value("log-output", "WHERE", Group::Diagnostics)
+    },
+    OptionSpec {
+        range: "1ms to 3650d",
+        help: "End after this time",
+        more: "The demonstration ends after 12 s unless it is told otherwise.",
+        example: "1h",
+        ..value("duration", "DURATION", Group::Ending)
+    },
+    OptionSpec {
+        range: "1 or more",
+        help: "End after this many trades",
+        example: "10000",
+        ..value("count", "TRADES", Group::Ending)
+    },
+];
+
+const fn value(name: &'static str, value_name: &'static str, group: Group) -> OptionSpec {
+    OptionSpec {
+        name,
+        bare_variable: None,
+        value_name: Some(value_name),
+        group,
+        default: "",
+        range: "",
+        example: "",
+        help: "",
+        more: "",
+        scope: Scope::Every,
+    }
+}
+
+const fn switch(name: &'static str, group: Group) -> OptionSpec {
+    OptionSpec {
+        value_name: None,
+        default: "false",
+        range: "true or false (also 1, 0, yes, no)",
+        example: "true",
+        ..value(name, "", group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_complete_and_has_its_own_names() {
+        let mut seen = std::collections::BTreeSet::new();
+        for option in &OPTIONS {
+            for text in [option.name, option.range, option.help, option.example] {
+                assert!(!text.is_empty(), "{option:?}");
+            }
+            assert!(!option.help.ends_with('.'), "{}", option.help);
+            assert!(seen.insert(option.flag()), "{}", option.name);
+            for variable in option.variables() {
+                assert!(seen.insert(variable.clone()), "{variable}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_original_variables_keep_their_bare_names() {
+        let mut bare: Vec<_> = OPTIONS.iter().filter_map(|option| option.bare_variable).collect();
+        bare.sort_unstable();
+        let seven = [
+            "BACKOFF_MAX",
+            "HEARTBEAT_TIMEOUT",
+            "LOG_LEVEL",
+            "PRINT_EVERY",
+            "QUEUE_SIZE",
+            "SYMBOL",
+            "WS_URL",
+        ];
+        assert_eq!(bare, seven);
+        assert_eq!(
+            OptionSpec::named("url").unwrap().variables(),
+            ["CVD_STREAM_WS_URL", "CVD_STREAM_URL", "WS_URL"]
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! Flag over environment over `.env` over default: from texts to a [`Config`], a pure function. Every
+//! value is checked, and every fault is reported at once.
+
+use std::collections::BTreeMap;
+
+use super::dotenv::DotEnv;
+use super::fault::{ConfigError, Fault, Origin};
+use super::options::{Command, OPTIONS, OptionSpec, VARIABLE_PREFIX};
+use super::values::{self, Problem};
+use super::violations::{self, normal_directives};
+use super::{Config, QueueLimits};
+use crate::feed::endpoint::{Endpoint, EndpointError};
+use crate::snapshot::Market;
+use crate::units::Symbol;
+
+mod effective;
+mod spelling;
+
+pub use effective::EffectiveOption;
+
+/// Everything that was said, strongest layer first.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    /// Flags by option name (`queue-size`), as typed; a switch without a value is `true`.
+    pub flags: BTreeMap<String, String>,
+    /// The environment. What is not UTF-8 has U+FFFD in it.
+    pub environment: BTreeMap<String, String>,
+    /// The file `.env`.
+    pub dotenv: DotEnv,
+}
+
+/// A configuration and how it came about.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// The settings, all in range.
+    pub config: Config,
+    /// Every option the command reads, with its value and where that came from.
+    pub options: Vec<EffectiveOption>,
+    /// What the user should know although it is no fault; one line each.
+    pub warnings: Vec<String>,
+}
+
+impl Resolved {
+    /// The symbol, if somebody named one, and where.
+    pub fn given_symbol(&self) -> Option<(&Symbol, &Origin)> {
+        let option = self.options.iter().find(|option| option.name == "symbol")?;
+        let symbol = self.config.endpoint.symbols.first()?;
+        (option.origin != Origin::Default).then_some((symbol, &option.origin))
+    }
+
+    /// Whether nobody set this option.
+    pub fn is_default(&self, name: &str) -> bool {
+        self.options.iter().any(|option| option.name == name && option.origin == Origin::Default)
+    }
+
+    /// The market, if somebody named one.
+    pub fn given_market(&self) -> Option<Market> {
+        let option = self.options.iter().find(|option| option.name == "market")?;
+        (option.origin != Origin::Default).then_some(self.config.market)
+    }
+}
+
+/// Resolves the options that `command` reads; the others are not looked at.
+///
+/// # Errors
+/// [`ConfigError`] with every fault: damaged lines of `.env`, values that cannot be read or are out of
+/// range, contradictions, and flags that the command does not know.
+pub fn resolve(command: Command, layers: &Layers) -> Result<Resolved, ConfigError> {
+    let mut reader = Reader { command, layers, found: BTreeMap::new(), faults: layers.dotenv.faults.clone() };
+    reader.refuse_other_commands_flags();
+    let config = reader.config();
+    reader.check_ranges(&config);
+    let Reader { found, faults, .. } = reader;
+    ConfigError::check(in_table_order(faults))?;
+
+    let mut warnings: Vec<String> = config.endpoint.unrouted_warning.iter().cloned().collect();
+    warnings.extend(unknown_variables(layers));
+    warnings.extend(rust_log_warning(layers, found.get("log-level")));
+    let options = effective::options(command, &config, &found);
+    Ok(Resolved { config, options, warnings })
+}
+
+/// A text that was given for an option, and where.
+#[derive(Debug, Clone)]
+struct Given {
+    text: String,
+    origin: Origin,
+}
+
+struct Reader<'a> {
+    command: Command,
+    layers: &'a Layers,
+    found: BTreeMap<&'static str, Given>,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    /// Everything that was given and can be read; defaults for the rest.
+    fn config(&mut self) -> Config {
+        let mut config = Config::with_endpoint(self.endpoint());
+        if let Some(frames) = self.read("queue-size", values::whole) {
+            config.queue = QueueLimits::for_frames(frames);
+        }
+        self.set("heartbeat-timeout", values::duration, &mut config.heartbeat_timeout);
+        self.set("backoff-max", values::duration, &mut config.backoff_max);
+        self.set("z-window", values::whole, &mut config.calculator.z_window);
+        config.calculator.z_warmup = self.read("z-warmup", values::whole);
+        self.set("ema-alpha", values::number, &mut config.calculator.ema_alpha);
+        self.set("output", values::output, &mut config.output);
+        self.set("print-every", values::whole, &mut config.print_every);
+        self.set("stats-interval", values::duration, &mut config.stats_interval);
+        self.set("color", values::color, &mut config.log.color);
+        self.set("log-level", values::log_level, &mut config.log.level);
+        self.set("log-format", values::log_format, &mut config.log.format);
+        self.set("log-output", values::log_output, &mut config.log.output);
+        config.duration = self.read("duration", values::duration);
+        config.count = self.read("count", values::whole);
+        config
+    }
+
+    fn endpoint(&mut self) -> Endpoint {
+        let symbol = self.read("symbol", values::symbol);
+        let market = self.read("market", values::market);
+        let testnet = self.read("testnet", values::switch).unwrap_or(false);
+        let allow_plaintext = self.read("allow-plaintext", values::switch).unwrap_or(false);
+        let Some(url) = self.read("url", |text| Ok(text.to_owned())) else {
+            let default = Endpoint::default();
+            let symbols = symbol.map_or(default.symbols, |symbol| vec![symbol]);
+            return Endpoint::for_symbols(market.unwrap_or_default(), testnet, &symbols);
+        };
+        if testnet {
+            let origin = self.found.get("url").map(|given| given.origin.to_string()).unwrap_or_default();
+            let problem = format!("a URL is given too ({origin}), and it names its host itself");
+            self.fault("testnet", problem, Some("leave one of the two out".to_owned()));
+        }
+        Endpoint::from_url(&url, symbol.as_ref(), market, allow_plaintext).unwrap_or_else(|error| {
+            let option = match error {
+                EndpointError::SymbolContradicted { .. } => "symbol",
+                EndpointError::MarketContradicted { .. } => "market",
+                _ => "url",
+            };
+            self.fault(option, error.problem(), Some(error.remedy()));
+            Endpoint::default()
+        })
+    }
+
+    fn set<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Problem>, setting: &mut T) {
+        if let Some(value) = self.read(name, parse) {
+            *setting = value;
+        }
+    }
+
+    /// The value of an option, if one was given that can be read; else the fault is noted.
+    fn read<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> Option<T> {
+        let option = named(name);
+        if !option.applies_to(self.command) {
+            return None;
+        }
+        let given = find(self.layers, option)?;
+        let problem = if given.text.is_empty() {
+            Err("an empty value".to_owned())
+        } else if given.text.contains('\u{fffd}') {
+            Err("not UTF-8".to_owned())
+        } else {
+            parse(&given.text)
+        };
+        self.found.insert(option.name, given);
+        problem.map_err(|problem| self.fault(name, problem, None)).ok()
+    }
+
+    fn fault(&mut self, name: &str, problem: Problem, remedy: Option<String>) {
+        let option = named(name);
+        let (text, origin) = match self.found.get(name) {
+            Some(given) => (given.text.as_str(), Some(given.origin.clone())),
+            None => ("", None),
+        };
+        let fault = Fault::of(option, text, origin, problem);
+        self.faults.push(match remedy {
+            Some(remedy) => fault.with_remedy(remedy),
+            None => fault,
+        });
+    }
+
+    /// Adds what is out of range. What could not be read has its default by now, which is in range.
+    fn check_ranges(&mut self, config: &Config) {
+        for violation in violations::of(config) {
+            let name = violation.option.name;
+            // The warm-up is measured against the window, so a faulty window says nothing about it.
+            let in_doubt = name == "z-warmup" && config.calculator.z_warmup != Some(0);
+            if !(in_doubt && self.is_faulty("z-window")) {
+                self.fault(name, violation.problem, None);
+            }
+        }
+    }
+
+    fn is_faulty(&self, name: &str) -> bool {
+        let flag = named(name).flag();
+        self.faults.iter().any(|fault| fault.subject == flag)
+    }
+
+    fn refuse_other_commands_flags(&mut self) {
+        for option in OPTIONS.iter().filter(|option| !option.applies_to(self.command)) {
+            if let Some(text) = self.layers.flags.get(option.name) {
+                let command = self.command.name();
+                let problem = format!("`cvd-stream {command}` has no such option");
+                let fault = Fault::of(option, text, Some(Origin::Flag(option.flag())), problem);
+                self.faults.push(fault.with_remedy(format!("leave {} out", option.flag())));
+            }
+        }
+    }
+}
+
+fn named(name: &str) -> &'static OptionSpec {
+    OptionSpec::named(name).expect("the name is in the table because every resolution asks for all of them")
+}
+
+/// What was given for an option in the strongest layer that says something. An empty variable says nothing;
+/// an empty flag was typed, so it does.
+fn find(layers: &Layers, option: &OptionSpec) -> Option<Given> {
+    if let Some(text) = layers.flags.get(option.name) {
+        return Some(Given { text: text.trim().to_owned(), origin: Origin::Flag(option.flag()) });
+    }
+    let variables = option.variables();
+    let mut layered = [
+        (&layers.environment, Origin::Environment as fn(String) -> Origin),
+        (&layers.dotenv.values, Origin::DotEnv),
+    ]
+    .into_iter();
+    layered.find_map(|(layer, origin)| {
+        let own = variables.iter().find_map(|name| set(layer, name).map(|text| (name.clone(), text)));
+        let foreign = || {
+            let text = set(layer, RUST_LOG).filter(|text| normal_directives(text).is_ok())?;
+            (option.name == "log-level").then(|| (RUST_LOG.to_owned(), text))
+        };
+        let (name, text) = own.or_else(foreign)?;
+        Some(Given { text: text.to_owned(), origin: origin(name) })
+    })
+}
+
+/// Other programs' variable: read where LOG_LEVEL is not set, and never a reason not to start.
+const RUST_LOG: &str = "RUST_LOG";
+
+fn set<'a>(layer: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    layer.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+fn in_table_order(mut faults: Vec<Fault>) -> Vec<Fault> {
+    let flags: Vec<String> = OPTIONS.iter().map(OptionSpec::flag).collect();
+    // `.env` comes first: it may be why the others are wrong.
+    faults.sort_by_key(|fault| flags.iter().position(|flag| *flag == fault.subject));
+    faults
+}
+
+/// A warning for each variable with our prefix that is none of ours.
+fn unknown_variables(layers: &Layers) -> Vec<String> {
+    let known: Vec<String> = OPTIONS.iter().flat_map(OptionSpec::variables).collect();
+    let unknown = |layer: &BTreeMap<String, String>, place: &str| {
+        let names = layer.keys().filter(|name| name.starts_with(VARIABLE_PREFIX) && !known.contains(name));
+        let warnings = names.map(|name| {
+            let hint = match spelling::nearest(name, &known) {
+                Some(near) => format!("; did you mean {near}?"),
+                None => "; `cvd-stream --help` lists the variables".to_owned(),
+            };
+            format!("unknown variable {} in {place} is ignored{hint}", name.escape_debug())
+        });
+        warnings.collect::<Vec<_>>()
+    };
+    let mut warnings = unknown(&layers.environment, "the environment");
+    warnings.extend(unknown(&layers.dotenv.values, ".env"));
+    warnings
+}
+
+fn rust_log_warning(layers: &Layers, level: Option<&Given>) -> Option<String> {
+    if matches!(level, Some(Given { origin: Origin::Flag(_) | Origin::Environment(_), .. })) {
+        return None;
+    }
+    let problem = normal_directives(set(&layers.environment, RUST_LOG)?).err()?;
+    Some(format!("RUST_LOG is ignored: {problem}; set LOG_LEVEL to be sure of the level"))
+}
+
+#[cfg(test)]
+mod tests;

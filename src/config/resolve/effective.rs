@@ -1,0 +1,121 @@
+//! What every option amounts to: the table of `cvd-stream config`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::{Given, Resolved};
+use crate::config::fault::Origin;
+use crate::config::options::{Command, OPTIONS};
+use crate::config::{ColorChoice, Config, LogFormat, LogOutput, OutputFormat};
+use crate::units::Symbol;
+
+/// An option, its value in normal form, and where that came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveOption {
+    /// `queue-size`.
+    pub name: &'static str,
+    /// The value, credentials removed; empty where there is none.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Every option that `command` reads, in the order of the table.
+pub(super) fn options(
+    command: Command,
+    config: &Config,
+    found: &BTreeMap<&'static str, Given>,
+) -> Vec<EffectiveOption> {
+    let by_url = found.contains_key("url");
+    let url_tells = |name: &str| match name {
+        "symbol" => by_url && config.endpoint.subscribe.is_empty(),
+        "market" => by_url && config.endpoint.rest_base().is_some(),
+        _ => false,
+    };
+    let applicable = OPTIONS.iter().filter(|option| option.applies_to(command));
+    let effective = applicable.map(|option| {
+        let name = option.name;
+        let given = found.get(name);
+        let origin = match given {
+            // The URL may stream more symbols than the one that was named.
+            _ if name == "symbol" && url_tells(name) => Origin::Url,
+            Some(given) => given.origin.clone(),
+            None if url_tells(name) => Origin::Url,
+            None => Origin::Default,
+        };
+        let value = value(config, name, given.map(|given| given.text.as_str()));
+        EffectiveOption { name, value, origin }
+    });
+    effective.collect()
+}
+
+/// The value of an option in a configuration. `given` serves the switches, which leave no trace of their
+/// own in it.
+fn value(config: &Config, name: &str, given: Option<&str>) -> String {
+    let calculator = &config.calculator;
+    let symbols = || config.endpoint.symbols.iter().map(Symbol::as_str).collect::<Vec<_>>().join(",");
+    match name {
+        "symbol" => symbols(),
+        "market" => config.market.to_string(),
+        "url" => given.map(|_| config.endpoint.display.clone()).unwrap_or_default(),
+        "testnet" | "allow-plaintext" => {
+            given.is_some_and(|text| crate::config::values::switch(text) == Ok(true)).to_string()
+        }
+        "queue-size" => config.queue.frames.to_string(),
+        "heartbeat-timeout" => duration(config.heartbeat_timeout),
+        "backoff-max" => duration(config.backoff_max),
+        "z-window" => calculator.z_window.to_string(),
+        "z-warmup" => calculator.warmup_values().to_string(),
+        "ema-alpha" => calculator.ema_alpha.to_string(),
+        "output" => match config.output {
+            OutputFormat::Text => "text".to_owned(),
+            OutputFormat::Json => "json".to_owned(),
+        },
+        "print-every" => match config.print_every {
+            0 => "0 (off)".to_owned(),
+            trades => trades.to_string(),
+        },
+        "stats-interval" => duration(config.stats_interval),
+        "color" => match config.log.color {
+            ColorChoice::Auto => "auto".to_owned(),
+            ColorChoice::Always => "always".to_owned(),
+            ColorChoice::Never => "never".to_owned(),
+        },
+        "log-level" => config.log.level.clone(),
+        "log-format" => match config.log.format {
+            LogFormat::Text => "text".to_owned(),
+            LogFormat::Json => "json".to_owned(),
+        },
+        "log-output" => match config.log.output {
+            LogOutput::Stderr => "stderr".to_owned(),
+            LogOutput::Stdout => "stdout".to_owned(),
+        },
+        "duration" => config.duration.map(duration).unwrap_or_default(),
+        "count" => config.count.map(|count| count.to_string()).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+fn duration(value: Duration) -> String {
+    if value.is_zero() { "0 (off)".to_owned() } else { format!("{value:?}") }
+}
+
+impl fmt::Display for Resolved {
+    /// The table of `cvd-stream config`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &str| if value.is_empty() { "-".to_owned() } else { value.to_owned() };
+        let width =
+            self.options.iter().map(|option| option.value.chars().count()).max().unwrap_or(0).clamp(8, 40);
+        writeln!(f, "{:<19}{:<width$}  source", "option", "value")?;
+        for option in &self.options {
+            writeln!(f, "{:<19}{:<width$}  {}", option.name, shown(&option.value), option.origin)?;
+        }
+        let endpoint = &self.config.endpoint;
+        writeln!(f, "\nconnects to  {endpoint}")?;
+        if !endpoint.subscribe.is_empty() {
+            writeln!(f, "subscribes   {}", endpoint.subscribe.join(", "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,315 @@
+use std::time::Duration;
+
+use super::*;
+use crate::snapshot::Market;
+use crate::units::Symbol;
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn map(pairs: Pairs) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn layers(flags: Pairs, environment: Pairs, dotenv: Pairs) -> Layers {
+    let dotenv = DotEnv { values: map(dotenv), faults: Vec::new() };
+    Layers { flags: map(flags), environment: map(environment), dotenv }
+}
+
+fn live(flags: Pairs, environment: Pairs, dotenv: Pairs) -> Result<Resolved, ConfigError> {
+    resolve(Command::Live, &layers(flags, environment, dotenv))
+}
+
+fn subjects(result: &Result<Resolved, ConfigError>) -> Vec<&str> {
+    let error = result.as_ref().expect_err("there should be a fault");
+    error.faults().iter().map(|fault| fault.subject.as_str()).collect()
+}
+
+fn symbols(resolved: &Resolved) -> Vec<&str> {
+    resolved.config.endpoint.symbols.iter().map(Symbol::as_str).collect()
+}
+
+fn option<'a>(resolved: &'a Resolved, name: &str) -> (&'a str, String) {
+    let option = resolved.options.iter().find(|option| option.name == name).unwrap();
+    (&option.value, option.origin.to_string())
+}
+
+#[test]
+fn with_nothing_said_the_defaults_hold() {
+    let resolved = live(&[], &[], &[]).unwrap();
+    assert_eq!(resolved.config, Config::default());
+    assert!(resolved.options.iter().all(|option| option.origin == Origin::Default));
+    assert_eq!(resolved.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_defaults_of_the_table_are_the_defaults() {
+    for spec in OPTIONS.iter().filter(|spec| !spec.default.is_empty() && spec.name != "z-warmup") {
+        let resolved = live(&[(spec.name, spec.default)], &[], &[]).unwrap();
+        assert_eq!(resolved.config, Config::default(), "{}", spec.name);
+        assert_eq!(option(&resolved, spec.name).0, spec.default);
+    }
+}
+
+#[test]
+fn each_option_reaches_its_setting() {
+    let flags = [
+        ("symbol", "btcusd_perp"),
+        ("market", "coinm"),
+        ("testnet", "true"),
+        ("queue-size", "65536"),
+        ("heartbeat-timeout", "0.5"),
+        ("backoff-max", "2m"),
+        ("z-window", "10"),
+        ("z-warmup", "9"),
+        ("ema-alpha", "1"),
+        ("output", "json"),
+        ("print-every", "0"),
+        ("stats-interval", "0"),
+        ("color", "never"),
+        ("log-level", "WARNING,cvd_stream=Trace"),
+        ("log-format", "json"),
+        ("log-output", "stdout"),
+        ("duration", "1h30m"),
+        ("count", "7"),
+    ];
+    let resolved = live(&flags, &[], &[]).unwrap();
+    let mut expected = Config::with_endpoint(Endpoint::for_symbols(
+        Market::CoinM,
+        true,
+        &[Symbol::new("BTCUSD_PERP").unwrap()],
+    ));
+    expected.queue = QueueLimits { frames: 65_536, bytes: 32 << 20 };
+    expected.heartbeat_timeout = Duration::from_millis(500);
+    expected.backoff_max = Duration::from_secs(120);
+    expected.calculator.z_window = 10;
+    expected.calculator.z_warmup = Some(9);
+    expected.calculator.ema_alpha = 1.0;
+    expected.output = crate::config::OutputFormat::Json;
+    expected.print_every = 0;
+    expected.stats_interval = Duration::ZERO;
+    expected.log = crate::config::LogConfig {
+        format: crate::config::LogFormat::Json,
+        output: crate::config::LogOutput::Stdout,
+        level: "warn,cvd_stream=trace".to_owned(),
+        color: crate::config::ColorChoice::Never,
+    };
+    expected.duration = Some(Duration::from_secs(5_400));
+    expected.count = Some(7);
+    assert_eq!(resolved.config, expected);
+    assert_eq!(option(&resolved, "symbol"), ("BTCUSD_PERP", "flag --symbol".to_owned()));
+    assert_eq!(option(&resolved, "testnet"), ("true", "flag --testnet".to_owned()));
+    assert_eq!(option(&resolved, "print-every").0, "0 (off)");
+}
+
+#[test]
+fn flag_over_environment_over_dotenv_over_default_and_prefixed_over_bare() {
+    let flags = [("queue-size", "1")];
+    let env = [("CVD_STREAM_QUEUE_SIZE", "2"), ("QUEUE_SIZE", "3")];
+    let file = [("CVD_STREAM_QUEUE_SIZE", "4"), ("QUEUE_SIZE", "5")];
+    for (flags, env, file, frames, origin) in [
+        (&flags[..], &env[..], &file[..], 1, "flag --queue-size"),
+        (&[], &env[..], &file[..], 2, "environment CVD_STREAM_QUEUE_SIZE"),
+        (&[], &env[1..], &file[..], 3, "environment QUEUE_SIZE"),
+        (&[], &[], &file[..], 4, ".env CVD_STREAM_QUEUE_SIZE"),
+        (&[], &[], &file[1..], 5, ".env QUEUE_SIZE"),
+        (&[], &[], &[], 1024, "default"),
+    ] {
+        let resolved = live(flags, env, file).unwrap();
+        assert_eq!(resolved.config.queue.frames, frames);
+        assert_eq!(option(&resolved, "queue-size"), (frames.to_string().as_str(), origin.to_owned()));
+    }
+}
+
+#[test]
+fn the_url_has_three_variables() {
+    let url = |name: &str| format!("wss://h/ws/{name}@aggTrade");
+    let (a, b, c) = (url("a"), url("b"), url("c"));
+    let env = [("CVD_STREAM_WS_URL", &*a), ("CVD_STREAM_URL", &*b), ("WS_URL", &*c)];
+    for (from, name) in [(0, "A"), (1, "B"), (2, "C")] {
+        assert_eq!(symbols(&live(&[], &env[from..], &[]).unwrap()), [name]);
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set_and_an_empty_flag_as_a_fault() {
+    let resolved = live(&[], &[("SYMBOL", ""), ("QUEUE_SIZE", "  ")], &[("SYMBOL", "BTCUSDT")]).unwrap();
+    assert_eq!(symbols(&resolved), ["BTCUSDT"]);
+    assert_eq!(resolved.config.queue.frames, 1024);
+    assert_eq!(subjects(&live(&[("symbol", "")], &[], &[])), ["--symbol"]);
+}
+
+#[test]
+fn rust_log_stands_between_log_level_and_dotenv() {
+    let level = |flags, env, file| live(flags, env, file).map(|r| option(&r, "log-level").1).unwrap();
+    let env = [("CVD_STREAM_LOG_LEVEL", "error"), ("LOG_LEVEL", "warn"), ("RUST_LOG", "hyper=debug")];
+    let file = [("CVD_STREAM_LOG_LEVEL", "trace"), ("LOG_LEVEL", "trace"), ("RUST_LOG", "debug")];
+    assert_eq!(level(&[("log-level", "off")], &env, &file), "flag --log-level");
+    assert_eq!(level(&[], &env, &file), "environment CVD_STREAM_LOG_LEVEL");
+    assert_eq!(level(&[], &env[1..], &file), "environment LOG_LEVEL");
+    assert_eq!(level(&[], &env[2..], &file), "environment RUST_LOG");
+    assert_eq!(level(&[], &[], &file), ".env CVD_STREAM_LOG_LEVEL");
+    assert_eq!(level(&[], &[], &file[1..]), ".env LOG_LEVEL");
+    assert_eq!(level(&[], &[], &file[2..]), ".env RUST_LOG");
+    assert_eq!(level(&[], &[], &[]), "default");
+}
+
+#[test]
+fn a_rust_log_of_another_program_warns_and_is_passed_over() {
+    let resolved = live(&[], &[("RUST_LOG", "[span{field}]=info")], &[("LOG_LEVEL", "warn")]).unwrap();
+    assert_eq!(resolved.config.log.level, "warn");
+    assert!(resolved.warnings[0].starts_with("RUST_LOG is ignored"), "{:?}", resolved.warnings);
+    let resolved = live(&[("log-level", "info")], &[("RUST_LOG", "[span{field}]=info")], &[]).unwrap();
+    assert_eq!(resolved.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn all_faults_are_reported_at_once_in_the_order_of_the_table() {
+    let env = [
+        ("HEARTBEAT_TIMEOUT", "abc"),
+        ("QUEUE_SIZE", "0"),
+        ("SYMBOL", "BTC USDT"),
+        ("WS_URL", "http://x"),
+        ("CVD_STREAM_COUNT", "0"),
+        ("CVD_STREAM_EMA_ALPHA", "NaN"),
+        ("CVD_STREAM_TESTNET", "maybe"),
+        ("LOG_LEVEL", "loud"),
+        ("CVD_STREAM_MARKET", "options"),
+        ("PRINT_EVERY", "-1"),
+        ("BACKOFF_MAX", "2h"),
+        ("CVD_STREAM_OUTPUT", "xml"),
+        ("CVD_STREAM_STATS_INTERVAL", "0.5"),
+        ("CVD_STREAM_DURATION", "0"),
+    ];
+    let result = live(&[], &env, &[]);
+    let expected = [
+        "--symbol",
+        "--market",
+        "--testnet",
+        "--url",
+        "--queue-size",
+        "--heartbeat-timeout",
+        "--backoff-max",
+        "--ema-alpha",
+        "--output",
+        "--print-every",
+        "--stats-interval",
+        "--log-level",
+        "--duration",
+        "--count",
+    ];
+    assert_eq!(subjects(&result), expected);
+    for fault in result.unwrap_err().faults() {
+        for text in [&fault.value, &fault.problem, &fault.allowed, &fault.remedy] {
+            assert!(!text.is_empty() && text.lines().count() == 1, "{fault:?}");
+        }
+        assert!(fault.origin.is_some() && !fault.variables.is_empty(), "{fault:?}");
+    }
+}
+
+#[test]
+fn the_warm_up_is_not_blamed_for_a_faulty_window() {
+    assert_eq!(subjects(&live(&[("z-window", "x"), ("z-warmup", "500")], &[], &[])), ["--z-window"]);
+    assert_eq!(subjects(&live(&[("z-window", "1"), ("z-warmup", "1")], &[], &[])), ["--z-window"]);
+    assert_eq!(
+        subjects(&live(&[("z-window", "x"), ("z-warmup", "0")], &[], &[])),
+        ["--z-window", "--z-warmup"]
+    );
+    assert_eq!(subjects(&live(&[("z-warmup", "300")], &[], &[])), ["--z-warmup"]);
+    let small = live(&[("z-window", "2")], &[], &[]).unwrap();
+    assert_eq!(option(&small, "z-warmup").0, "1");
+}
+
+#[test]
+fn the_url_wins_over_the_default_symbol_and_tells_several_lanes() {
+    let url = "wss://dstream.binance.com/ws/btcusd_perp@aggTrade/ethusd_perp@aggTrade";
+    let resolved = live(&[], &[("WS_URL", url)], &[]).unwrap();
+    assert_eq!(symbols(&resolved), ["BTCUSD_PERP", "ETHUSD_PERP"]);
+    assert_eq!(resolved.config.market, Market::CoinM);
+    assert_eq!(option(&resolved, "symbol"), ("BTCUSD_PERP,ETHUSD_PERP", "the URL".to_owned()));
+    assert_eq!(option(&resolved, "market"), ("coinm", "the URL".to_owned()));
+    assert_eq!(option(&resolved, "url"), (url, "environment WS_URL".to_owned()));
+}
+
+#[test]
+fn what_the_url_contradicts_is_a_fault_that_names_both() {
+    let url = ("url", "wss://fstream.binance.com/market/ws/btcusdt@aggTrade");
+    let result = live(&[url], &[("SYMBOL", "ETHUSDT")], &[]);
+    let error = result.unwrap_err();
+    let fault = &error.faults()[0];
+    assert_eq!(fault.problem, "the symbol is ETHUSDT, but the URL streams BTCUSDT");
+    assert_eq!(
+        (fault.subject.as_str(), &fault.origin),
+        ("--symbol", &Some(Origin::Environment("SYMBOL".to_owned())))
+    );
+    assert_eq!(subjects(&live(&[url, ("market", "spot")], &[], &[])), ["--market"]);
+    let result = live(&[("testnet", "true")], &[], &[("WS_URL", url.1)]);
+    assert_eq!(subjects(&result), ["--testnet"]);
+    assert!(result.unwrap_err().to_string().contains(".env WS_URL"));
+    assert!(live(&[url, ("testnet", "false"), ("symbol", "btcusdt")], &[], &[]).is_ok());
+}
+
+#[test]
+fn plaintext_to_another_machine_needs_the_switch() {
+    let url = ("url", "ws://relay.example:8080/ws");
+    let error = live(&[url], &[], &[]).unwrap_err();
+    assert!(error.faults()[0].remedy.contains("--allow-plaintext"), "{error}");
+    assert!(live(&[url], &[("CVD_STREAM_ALLOW_PLAINTEXT", "yes")], &[]).is_ok());
+}
+
+#[test]
+fn an_un_routed_url_warns() {
+    let resolved = live(&[("url", "wss://fstream.binance.com/ws/btcusdt@aggTrade")], &[], &[]).unwrap();
+    assert!(resolved.warnings[0].contains("/market/ws/btcusdt@aggTrade"), "{:?}", resolved.warnings);
+}
+
+#[test]
+fn an_unknown_variable_of_ours_warns_with_the_nearest_name() {
+    let env = [("CVD_STREAM_SYMBOLS", "x"), ("CVD_STREAMER", "x"), ("OTHER", "x")];
+    let resolved = live(&[], &env, &[("CVD_STREAM_FOO_BAR_BAZ", "x")]).unwrap();
+    assert_eq!(
+        resolved.warnings,
+        [
+            "unknown variable CVD_STREAM_SYMBOLS in the environment is ignored; did you mean CVD_STREAM_SYMBOL?",
+            "unknown variable CVD_STREAM_FOO_BAR_BAZ in .env is ignored; `cvd-stream --help` lists the variables",
+        ]
+    );
+}
+
+#[test]
+fn a_command_reads_only_its_own_options() {
+    let env = [("WS_URL", "http://x"), ("QUEUE_SIZE", "0"), ("SYMBOL", "BTCUSDT")];
+    let resolved = resolve(Command::Replay, &layers(&[], &env, &[])).unwrap();
+    assert_eq!(symbols(&resolved), ["BTCUSDT"]);
+    assert!(resolved.options.iter().all(|option| option.name != "url"));
+    assert_eq!(subjects(&resolve(Command::Demo, &layers(&[], &env, &[]))), ["--queue-size"]);
+    assert_eq!(subjects(&resolve(Command::Config, &layers(&[], &env, &[]))), ["--url", "--queue-size"]);
+    let result = resolve(Command::Replay, &layers(&[("url", "wss://h/ws")], &[], &[]));
+    assert!(result.unwrap_err().to_string().contains("`cvd-stream replay` has no such option"));
+}
+
+#[test]
+fn no_credential_reaches_a_report_or_the_table() {
+    for url in [
+        "wss://me:s3cret@h/ws/btc usdt",
+        "http://me:s3cret@h/",
+        "me:s3cret@h",
+        "wss://me:s3cret@h/ws/btcusdt@kline_1m?token=s3cret",
+        "wss://me:s3/cret@h:99999/ws",
+        "wss://me:s3#s3cret@h/ws",
+        "ftp://h/?key=s3cret",
+    ] {
+        let error = live(&[("url", url)], &[], &[]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3"), "{error}");
+    }
+    let resolved = live(&[("url", "wss://me:s3cret@h/ws/btcusdt@aggTrade?k=s3cret")], &[], &[]).unwrap();
+    assert!(!format!("{resolved} {resolved:?}").contains("s3cret"), "{resolved}");
+}
+
+#[test]
+fn a_value_that_is_not_utf8_or_not_printable_is_escaped_and_cut() {
+    let long = "x".repeat(1_000);
+    let env = [("SYMBOL", "B\u{fffd}"), ("QUEUE_SIZE", "\u{1b}[31m\n1"), ("CVD_STREAM_COUNT", &long)];
+    let report = live(&[], &env, &[]).unwrap_err().to_string();
+    assert!(report.contains("not UTF-8"), "{report}");
+    assert!(!report.contains('\u{1b}') && !report.contains(&"x".repeat(161)), "{report}");
+}

@@ -1,0 +1,224 @@
+//! The ranges: what is wrong with a typed configuration. Files, flags and programs are all held to these.
+
+use std::fmt::{Debug, Display};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::options::OptionSpec;
+use super::{Config, QueueLimits};
+
+/// The largest `--queue-size`.
+pub(super) const MAX_QUEUE_FRAMES: usize = 16_777_216;
+/// The largest `--z-window`.
+const MAX_Z_WINDOW: usize = 1_000_000;
+const HEARTBEAT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=HOUR;
+const BACKOFF_MAX: RangeInclusive<Duration> = Duration::from_millis(10)..=HOUR;
+const STATS_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
+// Bounded, so that a deadline never leaves the clock's range.
+const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3650 * 86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A setting outside its range.
+pub(super) struct Violation {
+    pub(super) option: &'static OptionSpec,
+    pub(super) value: String,
+    pub(super) problem: String,
+}
+
+/// Every setting outside its range, in the order of the options.
+pub(super) fn of(config: &Config) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut add = |name: &str, value: String, problem: &str| {
+        let option =
+            OptionSpec::named(name).expect("the name is in the table because a test runs every line");
+        found.push(Violation { option, value, problem: problem.to_owned() });
+    };
+    let Config { endpoint, queue, calculator, .. } = config;
+
+    if endpoint.symbols.is_empty() {
+        add("symbol", String::new(), "no symbol, so nothing would arrive");
+    }
+    if config.market != endpoint.market {
+        add("market", config.market.to_string(), &format!("the endpoint serves {}", endpoint.market));
+    }
+    if let Some(problem) = outside(&queue.frames, &(1..=MAX_QUEUE_FRAMES)) {
+        add("queue-size", queue.frames.to_string(), problem);
+    } else if !(1..=QueueLimits::for_frames(queue.frames).bytes).contains(&queue.bytes) {
+        add("queue-size", format!("{} bytes", queue.bytes), "more bytes than the frames allow, or none");
+    }
+    let mut duration = |name: &str, value: Duration, range: &RangeInclusive<Duration>| {
+        if let Some(problem) = outside(&value, range) {
+            add(name, format!("{value:?}"), problem);
+        }
+    };
+    duration("heartbeat-timeout", config.heartbeat_timeout, &HEARTBEAT_TIMEOUT);
+    duration("backoff-max", config.backoff_max, &BACKOFF_MAX);
+    if !config.stats_interval.is_zero() {
+        duration("stats-interval", config.stats_interval, &STATS_INTERVAL);
+    }
+    if let Some(value) = config.duration {
+        duration("duration", value, &DURATION);
+    }
+    if let Some(problem) = outside(&calculator.z_window, &(2..=MAX_Z_WINDOW)) {
+        add("z-window", calculator.z_window.to_string(), problem);
+    }
+    let most = calculator.z_window.saturating_sub(1);
+    if let Some(warmup) = calculator.z_warmup
+        && let Some(problem) = outside(&warmup, &(1..=most))
+    {
+        add("z-warmup", warmup.to_string(), &format!("{problem} for a z-window of {}", calculator.z_window));
+    }
+    // Written so that NaN is refused too.
+    if !(calculator.ema_alpha > 0.0 && calculator.ema_alpha <= 1.0) {
+        add("ema-alpha", calculator.ema_alpha.to_string(), "out of range");
+    }
+    if let Err(problem) = normal_directives(&config.log.level) {
+        add("log-level", config.log.level.clone(), &problem);
+    }
+    if config.count == Some(0) {
+        add("count", "0".to_owned(), "too small");
+    }
+    found.sort_by_key(|violation| super::OPTIONS.iter().position(|option| option == violation.option));
+    found
+}
+
+fn outside<T: PartialOrd + Debug>(value: &T, range: &RangeInclusive<T>) -> Option<&'static str> {
+    if value < range.start() {
+        Some("too small")
+    } else if value > range.end() {
+        Some("too large")
+    } else {
+        None
+    }
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Log directives as `tracing_subscriber::filter::Targets` reads them: levels in lower case, `warning` as
+/// `warn`, no blanks.
+///
+/// # Errors
+/// The first directive that is neither a level nor `target=level`.
+pub(super) fn normal_directives(text: &str) -> Result<String, String> {
+    let level = |word: &str| {
+        let word = word.trim().to_ascii_lowercase();
+        let word = if word == "warning" { "warn" } else { word.as_str() };
+        LEVELS.iter().copied().find(|level| *level == word)
+    };
+    let directive = |part: &str| {
+        let part = part.trim();
+        let normal = match part.split_once('=') {
+            None => level(part).map(str::to_owned),
+            Some((target, word)) => {
+                let target = target.trim();
+                let is_target = !target.is_empty()
+                    && target
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-' | '.'));
+                level(word).filter(|_| is_target).map(|level| format!("{target}={level}"))
+            }
+        };
+        normal.ok_or_else(|| not_a_level(part))
+    };
+    let parts = text.split(',').map(directive).collect::<Result<Vec<_>, _>>()?;
+    Ok(parts.join(","))
+}
+
+fn not_a_level(part: impl Display) -> String {
+    let part: String = part.to_string().chars().take(40).collect();
+    format!("{part:?} is neither a level nor target=level")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::endpoint::Endpoint;
+    use crate::snapshot::Market;
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        assert!(Config::default().validate().is_ok());
+    }
+
+    #[test]
+    fn every_violation_is_found_at_once() {
+        let mut config = Config::default();
+        config.market = Market::Spot;
+        config.endpoint = Endpoint { symbols: Vec::new(), ..config.endpoint };
+        config.queue = QueueLimits::for_frames(0);
+        config.heartbeat_timeout = Duration::from_millis(99);
+        config.backoff_max = HOUR + Duration::from_nanos(1);
+        config.stats_interval = Duration::from_millis(999);
+        config.calculator.z_window = 1;
+        config.calculator.z_warmup = Some(1);
+        config.calculator.ema_alpha = f64::NAN;
+        config.log.level = "loud".to_owned();
+        config.duration = Some(Duration::ZERO);
+        config.count = Some(0);
+        let error = config.validate().unwrap_err();
+        let subjects: Vec<_> = error.faults().iter().map(|fault| fault.subject.as_str()).collect();
+        assert_eq!(
+            subjects,
+            [
+                "--symbol",
+                "--market",
+                "--queue-size",
+                "--heartbeat-timeout",
+                "--backoff-max",
+                "--z-window",
+                "--z-warmup",
+                "--ema-alpha",
+                "--stats-interval",
+                "--log-level",
+                "--duration",
+                "--count"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_edges_of_the_ranges_are_in_them() {
+        let mut config = Config::default();
+        for (frames, valid) in [(1, true), (MAX_QUEUE_FRAMES, true), (MAX_QUEUE_FRAMES + 1, false)] {
+            config.queue = QueueLimits::for_frames(frames);
+            assert_eq!(config.validate().is_ok(), valid, "{frames}");
+        }
+        config.queue = QueueLimits { frames: 1, bytes: 16 * 1024 * 1024 + 1 };
+        assert!(config.validate().is_err());
+        config.queue = QueueLimits::default();
+        config.stats_interval = Duration::ZERO;
+        config.calculator.z_window = 2;
+        config.calculator.z_warmup = Some(1);
+        config.calculator.ema_alpha = 1.0;
+        config.count = Some(1);
+        config.duration = Some(Duration::from_millis(1));
+        assert_eq!(config.validate(), Ok(()));
+        config.calculator.z_warmup = Some(2);
+        assert!(config.validate().is_err());
+    }
+
+    #[test]
+    fn the_queue_holds_512_bytes_a_frame_and_at_least_16_mib() {
+        assert_eq!(QueueLimits::for_frames(1).bytes, 16 << 20);
+        assert_eq!(QueueLimits::for_frames(32_768).bytes, 16 << 20);
+        assert_eq!(QueueLimits::for_frames(32_769).bytes, 32_769 * 512);
+        assert_eq!(QueueLimits::for_frames(MAX_QUEUE_FRAMES).bytes, 8 << 30);
+    }
+
+    #[test]
+    fn levels_are_read_in_any_case_and_directives_by_target() {
+        for (text, normal) in [
+            ("INFO", "info"),
+            ("Warning", "warn"),
+            (" warn ", "warn"),
+            ("off", "off"),
+            ("warn, cvd_stream::feed = DEBUG", "warn,cvd_stream::feed=debug"),
+        ] {
+            assert_eq!(normal_directives(text).as_deref(), Ok(normal), "{text:?}");
+        }
+        for text in ["", "loud", "info,", "=info", "a b=info", "feed=loud", "[span]=info", "feed=info=warn"] {
+            assert!(normal_directives(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Plays the script: makes trades, enters them in the ledger, cues the connections.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::connection::Shared;
+use super::hub::{Batch, Cue, Hub, Welcome};
+use super::ledger::Ledger;
+use super::market::{MAX_LATENCY_MS, MarketModel};
+use super::rest::RestScript;
+use super::script::{Act, AtEnd};
+use super::wire;
+use crate::trade::AggTrade;
+use crate::units::UnixMillis;
+
+/// Trades per batch: about 50 KB on the wire.
+const BATCH: u64 = 256;
+/// Trades remembered for [`Act::Repeat`], and the most that [`Act::Reorder`] turns round.
+const REMEMBERED: usize = 4_096;
+/// How often paced trades go out.
+const PACE: Duration = Duration::from_millis(10);
+
+/// An act played by hand, and who waits for its end.
+pub(super) struct Play {
+    pub(super) act: Act,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// The one who plays the script.
+pub(super) struct Director {
+    pub(super) shared: Shared,
+    pub(super) market: MarketModel,
+    pub(super) ledger: Ledger,
+    pub(super) hub: Hub,
+    pub(super) rest: RestScript,
+    pub(super) plays: mpsc::Receiver<Play>,
+    /// Whether trades happen now rather than at the model's own times.
+    pub(super) wall_clock: bool,
+    remembered: VecDeque<(usize, AggTrade)>,
+}
+
+/// Whom an act concerns.
+#[derive(Debug, Clone, Copy, Default)]
+struct Aim {
+    connection: Option<u64>,
+    listing: Option<usize>,
+}
+
+impl Director {
+    pub(super) fn new(
+        shared: Shared,
+        market: MarketModel,
+        ledger: Ledger,
+        hub: Hub,
+        rest: RestScript,
+        plays: mpsc::Receiver<Play>,
+    ) -> Self {
+        Self { shared, market, ledger, hub, rest, plays, wall_clock: false, remembered: VecDeque::new() }
+    }
+
+    /// Arms the handshakes a script begins with, so that they hold from the very first connection.
+    pub(super) fn open(&self, script: &mut VecDeque<Act>) {
+        while script.front().is_some_and(Act::is_for_a_handshake) {
+            if let Some(act) = script.pop_front() {
+                self.arm(&act);
+                self.over();
+            }
+        }
+    }
+
+    /// Plays the script, then what comes at its end; never ends by itself.
+    pub(super) async fn run(mut self, mut acts: VecDeque<Act>, at_end: AtEnd) {
+        while let Some(act) = acts.pop_front() {
+            if act.ends_connections() {
+                self.open(&mut acts);
+            }
+            self.play(&act, Aim::default()).await;
+            self.over();
+        }
+        self.shared.counters.count(|stats| stats.script_finished = true);
+        match at_end {
+            AtEnd::Hold => {}
+            AtEnd::Close => {
+                let close = Act::Close { code: 1000, reason: String::new() };
+                self.play(&close, Aim::default()).await;
+            }
+            AtEnd::Market { per_second } => return self.trade_for_ever(per_second).await,
+        }
+        while let Some(play) = self.plays.recv().await {
+            self.play_by_hand(play).await;
+        }
+        std::future::pending().await
+    }
+
+    async fn play_by_hand(&mut self, Play { act, done }: Play) {
+        self.play(&act, Aim::default()).await;
+        self.over();
+        // Whoever asked may have stopped waiting.
+        done.send(()).ok();
+    }
+
+    fn over(&self) {
+        self.shared.counters.count(|stats| stats.acts_played += 1);
+    }
+
+    async fn play(&mut self, act: &Act, mut aim: Aim) {
+        let mut act = act;
+        loop {
+            match act {
+                Act::On(connection, inner) => (aim.connection, act) = (Some(*connection), inner),
+                Act::Of(symbol, inner) => match self.market.index_of(symbol) {
+                    Some(listing) => (aim.listing, act) = (Some(listing), inner),
+                    None => return,
+                },
+                _ => break,
+            }
+        }
+        // Acts that do nothing to an open connection need not wait for one, and return.
+        match act {
+            Act::Trades(n) => self.trade(*n, aim, false).await,
+            Act::TradesPaced { n, per_second } => self.trade_paced(*n, *per_second, aim).await,
+            Act::SkipIds(n) => return self.skip(*n, aim),
+            Act::Repeat(n) => self.repeat(*n, aim).await,
+            Act::Reorder(n) => self.reorder(*n, aim).await,
+            Act::Corrupt(n) => self.trade(*n, aim, true).await,
+            Act::RestartIds(first) => return self.restart_ids(*first, aim),
+            Act::Frame(text) => self.message(wire::TEXT, text.as_bytes(), aim).await,
+            Act::Binary(bytes) => self.message(wire::BINARY, bytes, aim).await,
+            Act::Garbage(bytes) => self.message(wire::TEXT, bytes, aim).await,
+            Act::Raw(bytes) => {
+                let bytes: Arc<[u8]> = bytes.as_slice().into();
+                let lines = self.hub.receivers(aim.connection).await;
+                cue(&lines, || Cue::Raw(bytes.clone())).await;
+            }
+            Act::Stall(pause) => return sleep(*pause).await,
+            Act::Mute => self.tell(aim, || Cue::Mute).await,
+            Act::Close { code, reason } => {
+                let reason: Arc<str> = reason.as_str().into();
+                self.tell(aim, || Cue::Close(*code, reason.clone())).await;
+            }
+            Act::Drop => self.tell(aim, || Cue::Drop).await,
+            Act::Reset => self.tell(aim, || Cue::Reset).await,
+            Act::HalfOpen => self.tell(aim, || Cue::HalfOpen).await,
+            Act::SlowBytes { per_second } => self.tell(aim, || Cue::Slow(*per_second)).await,
+            Act::Refuse { .. } | Act::AcceptThenClose | Act::AckWithoutData | Act::StallHandshake => {
+                return self.arm(act);
+            }
+            Act::WaitForConnection(n) => {
+                let mut stats = self.shared.counters.watch();
+                return drop(stats.wait_for(|stats| stats.connections >= *n).await);
+            }
+            Act::Until(signal) => return signal.notified().await,
+            Act::RefuseRest { status, retry_after, times } => {
+                return self.rest.refuse(*status, retry_after.as_deref(), *times);
+            }
+            Act::CutRest(times) => return self.rest.cut(*times),
+            Act::LagRest(ids) => return self.rest.lag(*ids),
+            Act::On(..) | Act::Of(..) => {}
+        }
+        self.settle(aim).await;
+    }
+
+    /// Waits until everything cued is written or its connection gone.
+    async fn settle(&self, aim: Aim) {
+        let mut marks = Vec::new();
+        for line in self.hub.lines(aim.connection) {
+            let (mark, marked) = oneshot::channel();
+            if line.send(Cue::Mark(mark)).await.is_ok() {
+                marks.push(marked);
+            }
+        }
+        for marked in marks {
+            // An error is a connection that ended, which settles it as well.
+            drop(marked.await);
+        }
+    }
+
+    async fn tell(&self, aim: Aim, what: impl Fn() -> Cue) {
+        cue(&self.hub.lines(aim.connection), what).await;
+    }
+
+    async fn message(&self, opcode: u8, payload: &[u8], aim: Aim) {
+        let payload: Arc<[u8]> = payload.into();
+        let lines = self.hub.receivers(aim.connection).await;
+        cue(&lines, || Cue::Message(opcode, payload.clone())).await;
+    }
+
+    async fn trade(&mut self, n: u64, aim: Aim, corrupt: bool) {
+        let mut left = n;
+        while left > 0 {
+            let lines = self.hub.receivers(aim.connection).await;
+            let trades = self.make(left.min(BATCH), aim);
+            left -= trades.len() as u64;
+            self.publish(&lines, trades, corrupt).await;
+        }
+    }
+
+    async fn trade_paced(&mut self, n: u64, per_second: u32, aim: Aim) {
+        let lines = self.hub.receivers(aim.connection).await;
+        drop(lines);
+        let start = Instant::now();
+        let mut made = 0;
+        while made < n {
+            let due = due(start, per_second).min(n);
+            while made < due {
+                let lines = self.hub.receivers(aim.connection).await;
+                let trades = self.make((due - made).min(BATCH), aim);
+                made += trades.len() as u64;
+                self.publish(&lines, trades, false).await;
+            }
+            sleep(PACE).await;
+        }
+    }
+
+    /// The market goes on whether or not anybody listens; acts can be played by hand meanwhile.
+    async fn trade_for_ever(mut self, per_second: u32) {
+        let mut start = Instant::now();
+        let mut made = 0;
+        loop {
+            tokio::select! {
+                () = sleep_until(Instant::now() + PACE) => {}
+                Some(play) = self.plays.recv() => {
+                    let pause = Instant::now();
+                    self.play_by_hand(play).await;
+                    start += pause.elapsed();
+                }
+            }
+            let due = due(start, per_second);
+            while made < due {
+                let trades = self.make((due - made).min(BATCH), Aim::default());
+                made += trades.len() as u64;
+                self.publish(&self.hub.receiving(), trades, false).await;
+            }
+        }
+    }
+
+    fn make(&mut self, n: u64, aim: Aim) -> Vec<(usize, AggTrade)> {
+        if self.wall_clock {
+            // So long ago that no event claims to be from the future.
+            self.market.advance_to(UnixMillis(wall_clock().0 - MAX_LATENCY_MS));
+        }
+        let one = |market: &mut MarketModel| match aim.listing {
+            Some(index) => (index, market.trade_of(index)),
+            None => market.trade(),
+        };
+        (0..n).map(|_| one(&mut self.market)).collect()
+    }
+
+    async fn publish(&mut self, lines: &[mpsc::Sender<Cue>], trades: Vec<(usize, AggTrade)>, corrupt: bool) {
+        self.ledger.record(&trades, !lines.is_empty() && !corrupt);
+        let batch = self.batch(&trades, corrupt);
+        for trade in trades {
+            if self.remembered.len() == REMEMBERED {
+                self.remembered.pop_front();
+            }
+            self.remembered.push_back(trade);
+        }
+        cue(lines, || Cue::Trades(batch.clone())).await;
+    }
+
+    fn batch(&self, trades: &[(usize, AggTrade)], corrupt: bool) -> Arc<Batch> {
+        let mut batch =
+            Batch { json: Vec::with_capacity(trades.len() * 200), ends: Vec::with_capacity(trades.len()) };
+        for (index, trade) in trades {
+            let start = batch.json.len();
+            wire::push_event(&mut batch.json, self.shared.rules.market, &self.shared.listings[*index], trade);
+            if corrupt {
+                // Inside the numbers: no character of several bytes is cut there.
+                batch.json.truncate(start + 30);
+            }
+            batch.ends.push((*index, batch.json.len()));
+        }
+        Arc::new(batch)
+    }
+
+    fn skip(&mut self, n: u64, aim: Aim) {
+        let mut left = n;
+        while left > 0 {
+            let trades = self.make(left.min(BATCH), aim);
+            left -= trades.len() as u64;
+            self.ledger.record(&trades, false);
+        }
+    }
+
+    async fn repeat(&mut self, n: usize, aim: Aim) {
+        let lines = self.hub.receivers(aim.connection).await;
+        let matching =
+            self.remembered.iter().filter(|(index, _)| aim.listing.is_none_or(|only| only == *index));
+        let mut trades: Vec<_> = matching.rev().take(n).copied().collect();
+        trades.reverse();
+        for trades in trades.chunks(BATCH as usize) {
+            let batch = self.batch(trades, false);
+            cue(&lines, || Cue::Trades(batch.clone())).await;
+        }
+    }
+
+    async fn reorder(&mut self, n: usize, aim: Aim) {
+        let lines = self.hub.receivers(aim.connection).await;
+        let mut trades = self.make(n.min(REMEMBERED) as u64, aim);
+        self.ledger.record(&trades, !lines.is_empty());
+        trades.reverse();
+        for trades in trades.chunks(BATCH as usize) {
+            let batch = self.batch(trades, false);
+            cue(&lines, || Cue::Trades(batch.clone())).await;
+        }
+    }
+
+    fn restart_ids(&mut self, first: i64, aim: Aim) {
+        for index in 0..self.market.len() {
+            if aim.listing.is_none_or(|only| only == index) {
+                self.market.restart_ids(index, first);
+                self.ledger.begin_epoch(index);
+            }
+        }
+    }
+
+    fn arm(&self, act: &Act) {
+        let (welcome, times) = match act {
+            Act::Refuse { status, retry_after, times } => {
+                (Welcome::Refuse { status: *status, retry_after: retry_after.clone() }, *times)
+            }
+            Act::AcceptThenClose => (Welcome::ThenClose, 1),
+            Act::AckWithoutData => (Welcome::Mute, 1),
+            Act::StallHandshake => (Welcome::Stall, 1),
+            _ => return,
+        };
+        self.hub.arm(&welcome, times);
+    }
+}
+
+/// Hands a cue to every connection, waiting for room; one that is gone is passed over.
+async fn cue(lines: &[mpsc::Sender<Cue>], what: impl Fn() -> Cue) {
+    for line in lines {
+        drop(line.send(what()).await);
+    }
+}
+
+/// Now, by the system's clock.
+pub(super) fn wall_clock() -> UnixMillis {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn due(start: Instant, per_second: u32) -> u64 {
+    let due = start.elapsed().as_micros() * u128::from(per_second.max(1)) / 1_000_000;
+    u64::try_from(due).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,302 @@
+//! What happened, one struct per occurrence: it writes the log line and moves the counter together, so
+//! that they cannot disagree.
+
+mod throttle;
+
+use std::fmt::Display;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::feed::{FeedEvent, FeedObserver, SessionEnd};
+use crate::metrics::MonitoringMetrics;
+use crate::report::output::LogWriter;
+use crate::source::DamagedLine;
+use crate::text::escaped;
+
+pub use throttle::PER_SECOND;
+use throttle::{Kind, Pass, Throttles};
+
+/// The counters that occurrences move, and the throttles that noisy ones pass.
+#[derive(Debug, Default)]
+pub struct Events {
+    reconnects: AtomicU64,
+    /// Messages that were counted here, because they never reached the queue.
+    unqueued: AtomicU64,
+    damaged: AtomicU64,
+    negative_latency_told: AtomicBool,
+    throttles: Mutex<Throttles>,
+    /// Clocks are those of whoever recorded, not ours.
+    replay: bool,
+    log: Option<LogWriter>,
+}
+
+impl Events {
+    /// Counters at zero, of a live run; the lines that `log` has to drop are counted with them.
+    pub fn new(log: Option<LogWriter>) -> Self {
+        Self { log, ..Self::default() }
+    }
+
+    /// The same, of a replay: what is said about clocks is about the recorder's.
+    pub fn for_replay(log: Option<LogWriter>) -> Self {
+        Self { replay: true, ..Self::new(log) }
+    }
+
+    /// Adds what is counted here to `metrics`.
+    pub fn add_to(&self, metrics: &mut MonitoringMetrics) {
+        let unqueued = self.unqueued.load(Ordering::Relaxed);
+        metrics.reconnect_count += self.reconnects.load(Ordering::Relaxed);
+        metrics.total_messages += unqueued;
+        metrics.parse_errors += unqueued;
+        metrics.suppressed_warnings += self.throttles().suppressed_in_all();
+        metrics.dropped_log_lines += self.log.as_ref().map_or(0, LogWriter::dropped);
+    }
+
+    /// A frame that cannot be read.
+    pub fn parse_error(&self, reason: impl Display, text: &[u8]) {
+        self.noisily(Kind::ParseError, || {
+            tracing::warn!("Parse error on message (truncated): {} | {reason}", escaped(text));
+        });
+    }
+
+    /// A damaged place in a file. A replay is faster than the limit per second is meant for: the first
+    /// [`DAMAGED_SHOWN`] are all shown.
+    pub fn damaged(&self, line: &DamagedLine) {
+        if self.damaged.fetch_add(1, Ordering::Relaxed) >= DAMAGED_SHOWN {
+            return self.throttles().of(Kind::Damaged).suppress();
+        }
+        let DamagedLine { file, line, reason, text } = line;
+        let text = escaped(text.as_bytes());
+        tracing::warn!("damaged row skipped: {}:{line}: {reason} | {text}", file.display());
+    }
+
+    /// Tells what was suppressed in seconds that are over. To be called once a second, so that the rest of a flood
+    /// is told even if no other follows.
+    pub fn tick(&self) {
+        let now = Instant::now();
+        for kind in Kind::ALL {
+            let suppressed = self.throttles().of(kind).rest_of_a_past_second(now);
+            tell_suppressed(kind, suppressed);
+        }
+    }
+
+    /// The run is over: tells what was suppressed and not told yet.
+    pub fn over(&self) {
+        for kind in Kind::ALL {
+            let suppressed = self.throttles().of(kind).rest();
+            tell_suppressed(kind, suppressed);
+        }
+    }
+
+    /// A trade that the calculator refuses.
+    pub fn bad_point(&self, symbol: impl Display, id: impl Display, reason: impl Display) {
+        self.noisily(Kind::BadPoint, || tracing::warn!("trade not counted: {symbol} id {id}: {reason}"));
+    }
+
+    /// A trade of a symbol nobody asked for.
+    pub fn unrequested(&self, symbol: &str) {
+        self.noisily(Kind::Unrequested, || {
+            tracing::warn!("trade of a symbol nobody asked for: {}", escaped(symbol.as_bytes()));
+        });
+    }
+
+    /// The exchange refused a request of ours.
+    pub fn control_error(&self, code: i64, msg: &str) {
+        self.noisily(Kind::ControlError, || {
+            let msg = escaped(msg.as_bytes());
+            tracing::error!("the exchange refused the subscription: code {code}: {msg}");
+        });
+    }
+
+    /// A trade that seems to come from the future; explained once.
+    pub fn negative_latency(&self, latency_ms: f64) {
+        if self.negative_latency_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if self.replay {
+            tracing::warn!(
+                "latency is negative ({latency_ms:.1}ms): the clock of the machine that recorded this was behind the \
+                 exchange's. The numbers are not affected. Said once."
+            );
+        } else {
+            tracing::warn!(
+                "latency is negative ({latency_ms:.1}ms): this machine's clock is behind the exchange's. The \
+                 numbers are not affected; let NTP set the clock. Said once."
+            );
+        }
+    }
+
+    /// Frames lost because the processor was behind.
+    pub fn evicted(&self, frames: u64) {
+        self.noisily(Kind::Evicted, || {
+            tracing::error!(
+                "{frames} frames dropped: the output is slower than the stream, and CVD misses their trades. \
+                 Give the reader of the output more room, or raise QUEUE_SIZE."
+            );
+        });
+    }
+
+    /// The reader of the records takes nothing.
+    pub fn output_blocked(&self, waited: Duration, dropped: u64) {
+        tracing::error!(
+            "the reader of the records has taken nothing for {:.0} s; {dropped} frames dropped so far. CVD misses \
+             their trades until it reads again",
+            waited.as_secs_f64()
+        );
+    }
+
+    /// At most [`PER_SECOND`] of a kind a second; the rest is counted, and the count is told.
+    fn noisily(&self, kind: Kind, emit: impl FnOnce()) {
+        let pass = self.throttles().of(kind).pass(Instant::now());
+        if let Pass::Open { suppressed } = pass {
+            tell_suppressed(kind, suppressed);
+            emit();
+        }
+    }
+
+    fn throttles(&self) -> std::sync::MutexGuard<'_, Throttles> {
+        self.throttles.lock().expect("nothing panics while it holds this lock, because it only counts")
+    }
+}
+
+fn tell_suppressed(kind: Kind, suppressed: u64) {
+    let name = kind.name();
+    match (suppressed, kind) {
+        (0, _) => {}
+        (_, Kind::Damaged) => {
+            tracing::warn!("{suppressed} warnings suppressed: {name} (more than {DAMAGED_SHOWN} in all)");
+        }
+        _ if kind.is_error() => {
+            tracing::error!("{suppressed} warnings suppressed: {name} (more than {PER_SECOND} in a second)");
+        }
+        _ => tracing::warn!("{suppressed} warnings suppressed: {name} (more than {PER_SECOND} in a second)"),
+    }
+}
+
+impl FeedObserver for Events {
+    fn on_event(&self, event: FeedEvent<'_>) {
+        match event {
+            FeedEvent::Connecting { url } => tracing::debug!("connecting to {url}"),
+            FeedEvent::Connected { url, again } => {
+                tracing::info!("Connected: {url}");
+                if again {
+                    let count = self.reconnects.fetch_add(1, Ordering::Relaxed) + 1;
+                    tracing::info!("[METRICS] reconnect_count={count}");
+                }
+            }
+            FeedEvent::Ended { end, wait } => ended(end, wait),
+            FeedEvent::Failed { error, wait, remedy: None } => {
+                tracing::warn!("Reconnect due to error: {}; next attempt in {}", chain(error), seconds(wait));
+            }
+            FeedEvent::Failed { error, wait, remedy: Some(remedy) } => {
+                let (error, wait) = (chain(error), seconds(wait));
+                tracing::error!("Reconnect due to error: {error}: {remedy}; next attempt in {wait}");
+            }
+            FeedEvent::Binary { length, sample } => {
+                self.unqueued.fetch_add(1, Ordering::Relaxed);
+                self.noisily(Kind::ParseError, || {
+                    tracing::warn!(
+                        "Parse error on message (truncated): {sample} | a binary message of {length} bytes"
+                    );
+                });
+            }
+            FeedEvent::Unreadable { reason } => {
+                self.unqueued.fetch_add(1, Ordering::Relaxed);
+                // There is no text to show.
+                self.parse_error(reason, b"");
+            }
+        }
+    }
+}
+
+fn ended(end: &SessionEnd, wait: Duration) {
+    let wait = seconds(wait);
+    match end {
+        SessionEnd::HeartbeatTimeout(limit) => {
+            tracing::warn!(
+                "Heartbeat timeout (>{}s). Reconnecting... | no frame at all; next attempt in {wait}",
+                limit.as_secs_f64()
+            );
+        }
+        SessionEnd::NoData(limit) => {
+            tracing::warn!(
+                "Heartbeat timeout (>{}s). Reconnecting... | the link is alive but no trade came; next attempt in {wait}",
+                limit.as_secs_f64()
+            );
+        }
+        SessionEnd::Closed { .. } => tracing::warn!("Connection closed: {end}; next attempt in {wait}"),
+        _ => tracing::warn!("Reconnect due to error: {}; next attempt in {wait}", chain(end)),
+    }
+}
+
+fn seconds(wait: Duration) -> String {
+    format!("{:.1}s", wait.as_secs_f64())
+}
+
+/// An error and its causes on one line, foreign text escaped: for a log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    escaped_line(&joined(error))
+}
+
+/// An error and its causes, line by line, foreign text escaped: for the end of the command.
+pub fn report(error: &dyn std::error::Error) -> String {
+    joined(error).lines().map(escaped_line).collect::<Vec<_>>().join("\n")
+}
+
+fn joined(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn escaped_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
+/// Damaged rows of files that are shown, each with its line number.
+pub const DAMAGED_SHOWN: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Unreadable;
+
+    #[test]
+    fn a_flood_of_one_kind_hides_no_other() {
+        let events = Events::new(None);
+        (0..100).for_each(|_| events.parse_error("no JSON", b"x"));
+        let told = std::cell::Cell::new(0);
+        let tell = || told.set(told.get() + 1);
+        events.noisily(Kind::ParseError, tell);
+        assert_eq!(told.get(), 0);
+        for kind in Kind::ALL {
+            events.noisily(kind, tell);
+        }
+        assert_eq!(told.get(), Kind::ALL.len() - 1);
+    }
+
+    #[test]
+    fn a_message_that_never_became_a_frame_is_counted_as_a_message_and_as_a_parse_error() {
+        let events = Events::new(None);
+        events.on_event(FeedEvent::Unreadable { reason: Unreadable::NotUtf8 });
+        events.on_event(FeedEvent::Binary { length: 1, sample: "x".into() });
+        let mut metrics = MonitoringMetrics::default();
+        events.add_to(&mut metrics);
+        assert_eq!((metrics.total_messages, metrics.parse_errors), (2, 2));
+    }
+}

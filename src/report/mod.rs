@@ -1,0 +1,225 @@
+//! What the world sees: records (CVD, statistics, states, the final one) on an output of their own, and
+//! diagnostics through `tracing`. Everything here renders snapshots and metrics; nothing computes them.
+
+pub mod events;
+mod json;
+pub mod output;
+mod stats;
+mod text;
+
+use std::time::SystemTime;
+
+use crate::metrics::MonitoringMetrics;
+use crate::snapshot::{LaneSummary, Market, Snapshot};
+use crate::units::Symbol;
+
+pub use output::{OutputClosed, RecordWriter};
+pub use stats::{ProcessingTimes, Timings};
+#[cfg(feature = "cli")]
+pub(crate) use text::rfc3339;
+
+/// How records look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordFormat {
+    /// Log lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line; see `docs/output.md`.
+    Json,
+}
+
+/// The settings of a reporter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportSettings {
+    /// How records look.
+    pub format: RecordFormat,
+    /// A CVD record for every so many trades of a lane; 0 for none.
+    pub print_every: u64,
+    /// Colours in text records.
+    pub color: bool,
+}
+
+/// Every lane shows its first trades one by one.
+pub const FIRST_TRADES: u64 = 5;
+
+/// The state of the connection, as records show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkStatus {
+    /// No connection, none since the start.
+    Connecting,
+    /// Connected, the subscription is not acknowledged yet.
+    Connected,
+    /// Connected and subscribed, no trade since.
+    Subscribed,
+    /// Trades arrive.
+    Streaming,
+    /// Trades arrived, but none for a while.
+    Quiet,
+    /// The connection is lost; the next attempt is waiting.
+    Disconnected,
+}
+
+impl LinkStatus {
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Subscribed => "subscribed",
+            Self::Streaming => "streaming",
+            Self::Quiet => "quiet",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// What a run watches.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// The market.
+    pub market: Market,
+    /// The symbols; empty when whatever comes is taken.
+    pub symbols: Vec<Symbol>,
+}
+
+/// A change of state, or a reminder of one that lasts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StateRecord {
+    /// The state.
+    pub status: LinkStatus,
+    /// How long it has lasted, in seconds.
+    pub seconds: f64,
+    /// Wall clock, milliseconds since 1970.
+    pub at_ms: Option<i64>,
+}
+
+/// A periodic or final record of MonitoringMetrics.
+#[derive(Debug, Clone, Copy)]
+pub struct StatRecord<'a> {
+    /// The counters.
+    pub metrics: &'a MonitoringMetrics,
+    /// Processing times and latencies.
+    pub timings: &'a Timings,
+    /// Wall clock, milliseconds since 1970; `None` in a replay.
+    pub at_ms: Option<i64>,
+}
+
+/// Turns what happens into records.
+#[derive(Debug)]
+pub struct Reporter {
+    settings: ReportSettings,
+    scope: Scope,
+    writer: RecordWriter,
+    lanes: Vec<Option<json::LanePrefix>>,
+    /// When the last shown trade arrived, or happened if it came from a file: the only clock of a replay.
+    shown_at: Option<SystemTime>,
+}
+
+impl Reporter {
+    /// A reporter onto `writer`.
+    pub fn new(settings: ReportSettings, scope: Scope, writer: RecordWriter) -> Self {
+        Self { settings, scope, writer, lanes: Vec::new(), shown_at: None }
+    }
+
+    /// Whether a trade with this number in its lane (from 1) gets a record.
+    #[inline]
+    pub fn shows(&self, ordinal: u64) -> bool {
+        match self.settings.print_every {
+            0 => ordinal <= FIRST_TRADES,
+            1 => true,
+            every => ordinal <= FIRST_TRADES || ordinal.is_multiple_of(every),
+        }
+    }
+
+    /// The numbers after a trade.
+    pub fn trade(&mut self, snapshot: &Snapshot<'_>) {
+        match self.settings.format {
+            RecordFormat::Text => {
+                let at = text::moment(snapshot);
+                self.shown_at = Some(at);
+                let into = self.writer.buffer();
+                text::stamp(into, "INFO", self.settings.color, at);
+                text::trade(into, snapshot);
+            }
+            RecordFormat::Json => {
+                if self.lanes.len() <= snapshot.lane {
+                    self.lanes.resize_with(snapshot.lane + 1, || None);
+                }
+                let prefix = self.lanes[snapshot.lane].get_or_insert_with(|| json::LanePrefix::new(snapshot));
+                json::trade(self.writer.buffer(), prefix, snapshot);
+            }
+        }
+    }
+
+    /// The state of the connection.
+    pub fn state(&mut self, record: &StateRecord) {
+        match self.settings.format {
+            RecordFormat::Text => {
+                let Some(line) = text::state(record) else { return };
+                let into = self.writer.buffer();
+                text::stamp(into, "INFO", self.settings.color, SystemTime::now());
+                into.extend_from_slice(line.as_bytes());
+                into.push(b'\n');
+            }
+            RecordFormat::Json => json::state(self.writer.buffer(), &self.scope, record),
+        }
+    }
+
+    /// The periodic statistics.
+    pub fn stat(&mut self, record: &StatRecord<'_>) {
+        match self.settings.format {
+            RecordFormat::Text => {
+                let into = self.writer.buffer();
+                text::stamp(into, "INFO", self.settings.color, SystemTime::now());
+                text::stat(into, "[STAT]", record);
+            }
+            RecordFormat::Json => json::stat(self.writer.buffer(), &self.scope, record),
+        }
+    }
+
+    /// The last record: every lane's totals and all metrics.
+    pub fn last(&mut self, lanes: &[LaneSummary], record: &StatRecord<'_>) {
+        // A live run has a clock; in a replay the recording's own time goes on.
+        let recorded = if record.at_ms.is_none() { self.shown_at } else { None };
+        let at = recorded.unwrap_or_else(SystemTime::now);
+        let into = self.writer.buffer();
+        match self.settings.format {
+            RecordFormat::Text => {
+                for lane in lanes {
+                    text::stamp(into, "INFO", self.settings.color, at);
+                    text::summary(into, lane);
+                }
+                text::stamp(into, "INFO", self.settings.color, at);
+                text::stat(into, "[FINAL]", record);
+            }
+            RecordFormat::Json => json::last(into, &self.scope, lanes, record),
+        }
+    }
+
+    /// Hands what is written to the output; see [`RecordWriter::flush`].
+    ///
+    /// # Errors
+    /// [`OutputClosed`] if nobody reads the output any more or it cannot be written.
+    pub async fn flush(&mut self) -> Result<(), OutputClosed> {
+        self.writer.flush().await
+    }
+
+    /// Ready when a log line waits to go between the records.
+    pub async fn log_line_arrived(&self) {
+        self.writer.log_line_arrived().await;
+    }
+
+    /// Whether so much is written that waiting for the end of the burst would be too much.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.writer.is_full()
+    }
+}
+
+/// The lines of the final record, without stamps.
+pub fn totals(lanes: &[LaneSummary], record: &StatRecord<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    lanes.iter().for_each(|lane| text::summary(&mut lines, lane));
+    text::stat(&mut lines, "[FINAL]", record);
+    String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect()
+}

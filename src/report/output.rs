@@ -1,0 +1,275 @@
+//! Outputs with a policy, each written by a thread of its own, so that a blocked pipe never stops the
+//! reading of the socket or a pong.
+//!
+//! Records are *lossless*: when their reader is slow the processor waits, and what then overflows is the
+//! frame queue, which counts. Log lines are *latest*: when their reader is blocked they are dropped and counted.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Chunks on their way to the writing thread.
+const CHUNKS: usize = 8;
+/// A buffer this full is handed over in the middle of a burst.
+const CHUNK_FULL: usize = 128 * 1024;
+/// Log lines on their way to a writing thread of their own.
+const LOG_LINES: usize = 1024;
+/// Bytes of log lines that wait to go between the records.
+const LOG_BYTES: usize = 1024 * 1024;
+
+/// The output takes no more records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OutputClosed {
+    /// Its reader has gone (EPIPE): a quiet end.
+    #[error("the reader of the output has gone")]
+    ReaderGone,
+    /// It cannot be written.
+    #[error("cannot write the output: {0}; free space or choose another place for it")]
+    Failed(io::ErrorKind),
+}
+
+/// An output for records and the thread that writes it, which ends when the writer is gone.
+#[derive(Debug)]
+pub struct Output {
+    /// Takes records.
+    pub writer: RecordWriter,
+    /// Tells when everything is written.
+    pub thread: OutputThread,
+}
+
+/// Where records are written before they are handed to the writing thread.
+#[derive(Debug)]
+pub struct RecordWriter {
+    buffer: Vec<u8>,
+    chunks: mpsc::Sender<Vec<u8>>,
+    used: mpsc::Receiver<Vec<u8>>,
+    failure: Arc<OnceLock<OutputClosed>>,
+    between: Arc<Between>,
+}
+
+/// Log lines that are to stand between the records, in the order in which both were written.
+#[derive(Debug, Default)]
+struct Between {
+    lines: Mutex<Vec<u8>>,
+    waiting: AtomicBool,
+    arrived: Notify,
+}
+
+/// The writing thread of an output.
+#[derive(Debug)]
+pub struct OutputThread {
+    done: oneshot::Receiver<()>,
+    failure: Arc<OnceLock<OutputClosed>>,
+}
+
+impl Output {
+    /// Opens an output.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn new(into: Box<dyn Write + Send>) -> io::Result<Self> {
+        let (chunks, rx) = mpsc::channel::<Vec<u8>>(CHUNKS);
+        let (recycle, used) = mpsc::channel(CHUNKS);
+        let failure = Arc::new(OnceLock::new());
+        let (finished, done) = oneshot::channel();
+        let on_failure = Arc::clone(&failure);
+        std::thread::Builder::new().name("records".into()).spawn(move || {
+            if let Err(error) = write_chunks(into, rx, &recycle) {
+                // The first failure is the one that tells.
+                on_failure.get_or_init(|| error);
+            }
+            drop(finished);
+        })?;
+        let between = Arc::default();
+        let writer =
+            RecordWriter { buffer: Vec::new(), chunks, used, failure: Arc::clone(&failure), between };
+        Ok(Self { writer, thread: OutputThread { done, failure } })
+    }
+}
+
+fn write_chunks(
+    mut into: Box<dyn Write + Send>,
+    mut chunks: mpsc::Receiver<Vec<u8>>,
+    recycle: &mpsc::Sender<Vec<u8>>,
+) -> Result<(), OutputClosed> {
+    let closed = |error: io::Error| match error.kind() {
+        io::ErrorKind::BrokenPipe => OutputClosed::ReaderGone,
+        kind => OutputClosed::Failed(kind),
+    };
+    while let Some(mut chunk) = chunks.blocking_recv() {
+        into.write_all(&chunk).and_then(|()| into.flush()).map_err(closed)?;
+        chunk.clear();
+        // A writer that is gone needs no buffers back.
+        drop(recycle.try_send(chunk));
+    }
+    Ok(())
+}
+
+impl RecordWriter {
+    /// What is written since the last flush; whole lines only.
+    #[inline]
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.between.waiting.load(Ordering::Relaxed) {
+            self.take_log_lines();
+        }
+        &mut self.buffer
+    }
+
+    /// Whether a flush is due before the burst ends.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() >= CHUNK_FULL
+    }
+
+    /// Hands the buffer to the writing thread, waiting while that is behind.
+    ///
+    /// # Errors
+    /// [`OutputClosed`] if an earlier chunk could not be written.
+    ///
+    /// # Cancel safety
+    /// The buffer stays where it is until there is room for it.
+    pub async fn flush(&mut self) -> Result<(), OutputClosed> {
+        self.take_log_lines();
+        if self.buffer.is_empty() {
+            return match self.failure.get() {
+                Some(failure) => Err(*failure),
+                None => Ok(()),
+            };
+        }
+        let failure = &self.failure;
+        let closed = |_| failure.get().copied().unwrap_or(OutputClosed::ReaderGone);
+        let permit = self.chunks.reserve().await.map_err(closed)?;
+        let fresh = self.used.try_recv().unwrap_or_default();
+        permit.send(std::mem::replace(&mut self.buffer, fresh));
+        Ok(())
+    }
+
+    /// Ready when a log line waits to go between the records.
+    pub async fn log_line_arrived(&self) {
+        self.between.arrived.notified().await;
+    }
+
+    /// A way into the same output for log lines; they keep their place among the records.
+    pub fn log_lines(&self) -> LogWriter {
+        LogWriter { lines: Lines::Between(Arc::clone(&self.between)), dropped: Arc::default() }
+    }
+
+    fn take_log_lines(&mut self) {
+        if self.between.waiting.swap(false, Ordering::Relaxed) {
+            self.buffer.append(&mut self.between.lock());
+        }
+    }
+}
+
+impl Between {
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.lines.lock().expect("nothing panics while it holds this lock, because it only moves bytes")
+    }
+
+    /// Whether there was room for the line.
+    fn take(&self, line: &[u8]) -> bool {
+        let mut lines = self.lock();
+        if lines.len() + line.len() > LOG_BYTES {
+            return false;
+        }
+        lines.extend_from_slice(line);
+        self.waiting.store(true, Ordering::Relaxed);
+        drop(lines);
+        self.arrived.notify_one();
+        true
+    }
+}
+
+impl OutputThread {
+    /// Waits until everything is written. The writers must be gone by then.
+    ///
+    /// # Errors
+    /// [`OutputClosed::Failed`] if something could not be written; a reader that has gone is no error here.
+    pub async fn finish(self) -> Result<(), OutputClosed> {
+        // The sender is dropped, never used: its end is the message.
+        drop(self.done.await);
+        match self.failure.get() {
+            Some(OutputClosed::Failed(kind)) => Err(OutputClosed::Failed(*kind)),
+            Some(OutputClosed::ReaderGone) | None => Ok(()),
+        }
+    }
+}
+
+/// Takes log lines and never waits: what does not fit is dropped and counted.
+#[derive(Debug, Clone)]
+pub struct LogWriter {
+    lines: Lines,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Clone)]
+enum Lines {
+    Own(SyncSender<LogItem>),
+    Between(Arc<Between>),
+}
+
+#[derive(Debug)]
+enum LogItem {
+    Line(Vec<u8>),
+    /// Everything before it is written when this is answered.
+    Drain(SyncSender<()>),
+}
+
+/// An output for log lines with a writing thread of its own, which lasts as long as the process.
+///
+/// # Errors
+/// When the system gives no more threads.
+pub fn log_lines(mut into: Box<dyn Write + Send>) -> io::Result<LogWriter> {
+    let (lines, items) = std::sync::mpsc::sync_channel(LOG_LINES);
+    std::thread::Builder::new().name("log".into()).spawn(move || {
+        while let Ok(item) = items.recv() {
+            match item {
+                // Where should the failure to write a log line be logged?
+                LogItem::Line(line) => drop(into.write_all(&line).and_then(|()| into.flush())),
+                LogItem::Drain(answer) => drop(answer.try_send(())),
+            }
+        }
+    })?;
+    Ok(LogWriter { lines: Lines::Own(lines), dropped: Arc::default() })
+}
+
+impl LogWriter {
+    /// Takes one whole line.
+    pub fn line(&self, line: &[u8]) {
+        let taken = match &self.lines {
+            Lines::Own(lines) => lines.try_send(LogItem::Line(line.to_vec())).is_ok(),
+            Lines::Between(between) => between.take(line),
+        };
+        if !taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lines that were dropped so far because their reader was blocked.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the lines taken so far are written, but no longer than `limit`: for the end of a process.
+    /// It stops the thread that calls it.
+    pub fn drain(&self, limit: Duration) {
+        let Lines::Own(lines) = &self.lines else { return };
+        let until = Instant::now() + limit;
+        let (answer, written) = std::sync::mpsc::sync_channel(1);
+        let mut request = LogItem::Drain(answer);
+        while let Err(std::sync::mpsc::TrySendError::Full(back)) = lines.try_send(request) {
+            if Instant::now() >= until {
+                return;
+            }
+            request = back;
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        // Past the limit the lines are lost with the process; there is no one left to tell.
+        written.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or_default();
+    }
+}

@@ -1,0 +1,183 @@
+//! Records as log lines for people: the original's lines, field for field, `none` for what is not known.
+
+use std::fmt::{self, Display};
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{LinkStatus, StatRecord, StateRecord};
+use crate::snapshot::{LaneSummary, Snapshot};
+
+/// When a trade arrived; where that is not known, as in a file, when it happened.
+pub(crate) fn moment(snapshot: &Snapshot<'_>) -> SystemTime {
+    let nanos = snapshot.received.map(|stamp| stamp.wall_ns);
+    let nanos = nanos.unwrap_or_else(|| snapshot.trade.traded_at.0.saturating_mul(1_000_000));
+    UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// The head that log lines share: an RFC 3339 UTC stamp and a level.
+pub(crate) fn stamp(into: &mut Vec<u8>, level: &str, color: bool, at: SystemTime) {
+    let at = rfc3339(at);
+    put(into, format_args!("{}", Head { at: &at, level, color }));
+}
+
+struct Head<'a> {
+    at: &'a str,
+    level: &'a str,
+    color: bool,
+}
+
+impl Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, level, color } = self;
+        if *color {
+            write!(f, "\x1b[2m{at}\x1b[0m \x1b[32m{level:>5}\x1b[0m ")
+        } else {
+            write!(f, "{at} {level:>5} ")
+        }
+    }
+}
+
+pub(crate) fn trade(into: &mut Vec<u8>, snapshot: &Snapshot<'_>) {
+    let reading = &snapshot.reading;
+    put(
+        into,
+        format_args!(
+            "CVD {} | cvd={:.6} z={} ema={} | warmup={} std_zero={} bad={} | latency={}\n",
+            snapshot.symbol,
+            reading.cvd,
+            Known(reading.z, 3, ""),
+            Known(reading.ema, 6, ""),
+            reading.warmup,
+            reading.std_zero,
+            reading.bad_points,
+            Known(snapshot.latency_ms(), 1, "ms"),
+        ),
+    );
+}
+
+pub(crate) fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
+    let reading = &lane.reading;
+    put(
+        into,
+        format_args!(
+            "[FINAL] {} | trades={} first_id={} last_id={} | cvd={} z={} ema={} | warmup={} std_zero={} bad={}\n",
+            lane.symbol,
+            lane.trades,
+            Or(lane.first_id),
+            Or(lane.last_id),
+            reading.cvd,
+            Known(reading.z, 3, ""),
+            Known(reading.ema, 6, ""),
+            reading.warmup,
+            reading.std_zero,
+            reading.bad_points,
+        ),
+    );
+}
+
+pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
+    let (metrics, timings) = (record.metrics, record.timings);
+    let processing = &timings.processing;
+    put(
+        into,
+        format_args!(
+            "{name} trades={} avg_proc={} p50={} p95={} p99={} latency_p50={} latency_p95={} latency_p99={} | \
+             reconnect_count={} queue_dropped={} total_messages={} parse_errors={} queue_dropped_rate={:.6}\n",
+            metrics.applied_trades,
+            Known(processing.mean_ms(), 4, "ms"),
+            Known(processing.quantile_ms(0.5), 4, "ms"),
+            Known(processing.quantile_ms(0.95), 4, "ms"),
+            Known(processing.quantile_ms(0.99), 4, "ms"),
+            Known(timings.latency_quantile_ms(0.5), 1, "ms"),
+            Known(timings.latency_quantile_ms(0.95), 1, "ms"),
+            Known(timings.latency_quantile_ms(0.99), 1, "ms"),
+            metrics.reconnect_count,
+            metrics.queue_dropped,
+            metrics.total_messages,
+            metrics.parse_errors,
+            metrics.queue_dropped_rate(),
+        ),
+    );
+}
+
+/// The line for a state that lasts; the changes themselves are told by the diagnostics.
+pub(crate) fn state(record: &StateRecord) -> Option<String> {
+    let seconds = record.seconds.round();
+    if seconds < 1.0 {
+        return None;
+    }
+    match record.status {
+        LinkStatus::Connecting => Some(format!("not connected yet ({seconds} s)")),
+        LinkStatus::Connected => Some(format!("connected, subscription not acknowledged yet ({seconds} s)")),
+        LinkStatus::Subscribed => Some(format!("connected, subscribed, no trade yet ({seconds} s)")),
+        LinkStatus::Quiet => Some(format!("connected, no trade for {seconds} s")),
+        LinkStatus::Disconnected => Some(format!("disconnected ({seconds} s)")),
+        LinkStatus::Streaming => None,
+    }
+}
+
+/// RFC 3339, UTC, milliseconds.
+pub(crate) fn rfc3339(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, rest) = ((since.as_secs() / 86_400) as i64, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
+}
+
+/// Days since 1970 to a date of the Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date
+/// algorithms", `civil_from_days`).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// A number with fixed digits and its unit, or `none`.
+struct Known(Option<f64>, usize, &'static str);
+
+impl Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(Some(value), digits, unit) => write!(f, "{value:.digits$}{unit}"),
+            Self(None, ..) => f.write_str("none"),
+        }
+    }
+}
+
+/// A value, or `none`.
+struct Or<T>(Option<T>);
+
+impl<T: Display> Display for Or<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+fn put(into: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    into.write_fmt(text).expect("a Vec takes every byte, because its writer cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_rfc_3339_in_utc() {
+        let at = |seconds: u64, millis: u32| rfc3339(UNIX_EPOCH + Duration::new(seconds, millis * 1_000_000));
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(1_709_164_799, 999), "2024-02-28T23:59:59.999Z");
+        assert_eq!(at(1_709_164_800, 0), "2024-02-29T00:00:00.000Z");
+        assert_eq!(at(1_767_225_599, 1), "2025-12-31T23:59:59.001Z");
+        assert_eq!(at(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,64 @@
+//! Text from outside, made safe to show.
+
+/// More characters of a foreign text than this are not shown.
+pub const SAMPLE_CHARS: usize = 160;
+
+/// The first 160 characters of what came from outside, on one line, safe for a terminal and a log: bytes that are
+/// not UTF-8 become `�`; control, bidirectional, invisible and combining characters become `\n`, `\u{1b}`
+/// and so on; a backslash becomes two, so that nothing can pretend to have been escaped.
+pub fn escaped(text: &[u8]) -> String {
+    // A character has four bytes at most, so the cut cannot touch the ones shown.
+    let head = &text[..text.len().min(4 * (SAMPLE_CHARS + 1))];
+    let mut sample = String::with_capacity(SAMPLE_CHARS + 16);
+    for character in String::from_utf8_lossy(head).chars().take(SAMPLE_CHARS) {
+        match character {
+            '"' | '\'' => sample.push(character),
+            _ => sample.extend(character.escape_debug()),
+        }
+    }
+    sample
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_honest_frame_is_shown_as_it_is() {
+        let text = r#"{"e":"aggTrade","s":"币安人生USDT","p":"it's 1.5"}"#;
+        assert_eq!(escaped(text.as_bytes()), text);
+    }
+
+    #[test]
+    fn nothing_that_moves_a_terminal_gets_through() {
+        let hostile = "a\u{1b}[31mb\r\nc\td\0e\u{7f}f\u{9b}g\u{202e}h\u{2066}i\u{200b}j\u{2028}k\u{feff}l\u{e0041}m\u{ad}n\u{61c}o\\n";
+        assert_eq!(
+            escaped(hostile.as_bytes()),
+            r"a\u{1b}[31mb\r\nc\td\0e\u{7f}f\u{9b}g\u{202e}h\u{2066}i\u{200b}j\u{2028}k\u{feff}l\u{e0041}m\u{ad}n\u{61c}o\\n"
+        );
+        assert_eq!(escaped(b"\xff{\xc3"), "\u{fffd}{\u{fffd}");
+    }
+
+    #[test]
+    fn no_character_of_a_dangerous_kind_survives() {
+        for character in ('\0'..=char::MAX).filter(|c| c.is_control()) {
+            assert!(!escaped(character.to_string().as_bytes()).contains(character));
+        }
+        let invisible = [
+            '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202d}', '\u{2060}', '\u{2069}',
+            '\u{301}',
+        ];
+        for character in invisible {
+            assert!(!escaped(character.to_string().as_bytes()).contains(character), "{character:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_is_shown() {
+        assert_eq!(escaped(&[b'x'; 70_000]), "x".repeat(160));
+        let wide = "币".repeat(1_000);
+        assert_eq!(escaped(wide.as_bytes()), "币".repeat(160));
+        let widest = "𝄞".repeat(1_000);
+        assert_eq!(escaped(widest.as_bytes()), "𝄞".repeat(160));
+    }
+}
