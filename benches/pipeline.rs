@@ -90,6 +90,8 @@ impl Whole {
             frames_from: TradeSource::Stream,
             wanted: Wanted::Only(symbols.to_vec()),
             calculator: CvdConfig::default(),
+            repairs: true,
+            hold_size: 65_536,
         };
         let reporter = format.map(|format| {
             let output = Output::new(Box::new(std::io::sink())).expect("the system gives a thread");

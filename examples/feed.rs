@@ -22,7 +22,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         endpoint: Endpoint::from_url(&exchange.stream_url(), None, None, false)?,
         liveness: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
         backoff_max: Duration::from_secs(30),
-        tls: None,
         jitter_seed: None,
     };
     let clock = Clock::system();

@@ -13,10 +13,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::cvd::CvdConfigError;
 use crate::feed::liveness::LivenessLimits;
-use crate::feed::{FeedError, Live, LiveSettings, stopped};
+use crate::feed::{FeedError, Live, LiveSettings, Network, Nudge, SystemNetwork, stopped};
 use crate::pipeline::{Pipeline, PipelineConfig, Wanted};
 use crate::processor::{LiveParts, OnTrade, Processor, ProcessorError, Summary};
 use crate::queue::drop_oldest;
+use crate::repair::rest::RestClient;
+use crate::repair::{Planner, Repair, WeightBudget};
 use crate::report::events::Events;
 use crate::report::output::{LogWriter, Output};
 use crate::report::{OutputClosed, ReportSettings, Reporter, Scope};
@@ -77,13 +79,25 @@ pub struct App {
     on_trade: Option<OnTrade>,
     tls: Option<Arc<ClientConfig>>,
     jitter_seed: Option<u64>,
+    network: Option<Arc<dyn Network>>,
+    clock: Option<Clock>,
     color: bool,
 }
 
 impl App {
     /// A monitor with these settings; records go to standard output unless [`App::output`] says otherwise.
     pub fn new(config: Config) -> Self {
-        Self { config, output: None, log: None, on_trade: None, tls: None, jitter_seed: None, color: false }
+        Self {
+            config,
+            output: None,
+            log: None,
+            on_trade: None,
+            tls: None,
+            jitter_seed: None,
+            network: None,
+            clock: None,
+            color: false,
+        }
     }
 
     /// Sends the records elsewhere.
@@ -125,6 +139,18 @@ impl App {
         self
     }
 
+    /// Another network than the system's, for streams and for REST: a simulation's.
+    pub fn network(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// Another clock than the system's: a simulation's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
     /// Colours text records.
     pub fn color(mut self, color: bool) -> Self {
         self.color = color;
@@ -137,7 +163,7 @@ impl App {
     /// # Errors
     /// [`AppError`]: the exchange refuses for good, the output fails, or the end takes too long.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<Summary, AppError> {
-        let clock = Clock::system();
+        let clock = self.clock.unwrap_or_else(Clock::system);
         let events = Events::new(self.log.take());
         let (sender, receiver) = drop_oldest(self.config.queue, clock);
         let live_parts = LiveParts {
@@ -146,14 +172,17 @@ impl App {
             stats_interval: self.config.stats_interval,
             awaits_ack: !self.config.endpoint.subscribe.is_empty(),
         };
+        let network = self.network.take().unwrap_or_else(|| Arc::new(SystemNetwork::new(self.tls.take())));
+        let nudge = Nudge::default();
+        let repair = self.repair(&network, clock, &nudge, &events);
         let settings = LiveSettings {
             endpoint: self.config.endpoint.clone(),
             liveness: LivenessLimits::with_heartbeat(self.config.heartbeat_timeout),
             backoff_max: self.config.backoff_max,
-            tls: self.tls.take(),
             jitter_seed: self.jitter_seed,
         };
-        let live = Live::new(settings, sender, &events, clock)?;
+        let live =
+            Live::new(settings, sender, &events, clock)?.with_network(Arc::clone(&network)).with_nudge(nudge);
         let wanted = Wanted::Only(self.config.endpoint.symbols.clone());
         let (stop, stopped) = watch::channel(false);
         self.supervise(
@@ -162,6 +191,7 @@ impl App {
             receiver,
             &events,
             Some(live_parts),
+            repair,
             live.run(stopped),
             stop,
             shutdown,
@@ -184,7 +214,7 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let source = Stoppable { source, stopped };
         let no_feed = std::future::ready(Ok(()));
-        self.supervise(wanted, TradeSource::File, source, &events, None, no_feed, stop, shutdown).await
+        self.supervise(wanted, TradeSource::File, source, &events, None, None, no_feed, stop, shutdown).await
     }
 
     /// Replays files; see [`App::replay`].
@@ -222,6 +252,27 @@ impl App {
         }
     }
 
+    /// Who fetches what is missing: nobody, where that is switched off or where it is not known whom to ask.
+    fn repair(
+        &self,
+        network: &Arc<dyn Network>,
+        clock: Clock,
+        nudge: &Nudge,
+        events: &Events,
+    ) -> Option<Repair> {
+        let Config { market, endpoint, repair, .. } = &self.config;
+        if !repair.enabled {
+            return None;
+        }
+        let Some(base) = self.config.rest() else {
+            events.repair_off(&endpoint.host);
+            return None;
+        };
+        let client = RestClient::new(Arc::clone(network), base, *market);
+        let planner = Planner::new(WeightBudget::of(*market), repair.deadline);
+        Some(Repair::new(planner, client, clock, nudge.clone()))
+    }
+
     /// Runs feed and processor side by side and ends them in order: the feed first, then what it left.
     #[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
     async fn supervise(
@@ -231,6 +282,7 @@ impl App {
         source: impl Source,
         events: &Events,
         live: Option<LiveParts>,
+        repair: Option<Repair>,
         feed: impl Future<Output = Result<(), FeedError>>,
         stop: watch::Sender<bool>,
         shutdown: impl Future<Output = ()>,
@@ -253,10 +305,13 @@ impl App {
                 frames_from,
                 wanted,
                 calculator,
+                repairs: repair.is_some(),
+                hold_size: config.repair.hold_size,
             })?,
             reporter: Reporter::new(settings, scope, output.writer),
             events,
             live,
+            repair,
             count: config.count,
             on_trade,
         };
@@ -273,13 +328,15 @@ impl App {
         let mut work = Box::pin(processor.run(source));
         let worked = loop {
             tokio::select! {
-                result = &mut work => break Some(result),
+                biased;
+                // In the direction of the data.
                 result = &mut feed, if feed_result.is_none() => {
                     if result.is_err() {
                         end.begin();
                     }
                     feed_result = Some(result);
                 }
+                result = &mut work => break Some(result),
                 () = &mut asked, if !end.asked => {
                     end.ask();
                     stop.send_replace(true);
@@ -305,6 +362,7 @@ impl App {
         let mut writing = pin!(output.thread.finish());
         let written = loop {
             tokio::select! {
+                biased;
                 written = &mut writing => break written.map_err(AppError::OutputClosed),
                 () = &mut asked, if !end.asked => end.ask(),
                 () = end.deadline() => break Err(AppError::ShutdownDeadline(SHUTDOWN_LIMIT)),

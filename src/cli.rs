@@ -18,7 +18,10 @@ pub enum Action {
     /// Follow the live trades.
     Live,
     /// Follow the practice exchange on this machine.
-    Demo,
+    Demo {
+        /// Whether things go wrong on the way.
+        faults: bool,
+    },
     /// Read recorded files.
     Replay {
         /// The files, at least one, in the order given.
@@ -80,7 +83,7 @@ pub fn parse(
 ) -> Result<Invocation, Exit> {
     let matches = command().try_get_matches_from(args).map_err(|error| Exit::CommandLine(Box::new(error)))?;
     let (action, command) = match matches.subcommand() {
-        Some(("demo", _)) => (Action::Demo, config::Command::Demo),
+        Some(("demo", demo)) => (Action::Demo { faults: demo.get_flag("faults") }, config::Command::Demo),
         Some(("replay", replay)) => (Action::Replay { files: files(replay) }, config::Command::Replay),
         Some(("config", _)) => (Action::ShowConfig, config::Command::Config),
         _ => (Action::Live, config::Command::Live),
@@ -106,6 +109,7 @@ pub fn command() -> clap::Command {
         .subcommand(
             clap::Command::new("demo")
                 .about("Follow a practice exchange on this machine; needs no network")
+                .arg(faults_argument())
                 .args(arguments(config::Command::Demo)),
         )
         .subcommand(
@@ -169,6 +173,13 @@ fn files_argument() -> Arg {
         .value_parser(PathBufValueParser::new())
 }
 
+fn faults_argument() -> Arg {
+    Arg::new("faults")
+        .long("faults")
+        .help("Let the connection break and messages be lost on the way, to see how that is repaired")
+        .action(ArgAction::SetTrue)
+}
+
 fn short_help(option: &OptionSpec) -> String {
     let default =
         if option.default.is_empty() { String::new() } else { format!(" [default: {}]", option.default) };
@@ -218,7 +229,7 @@ Examples:
   cvd-stream --symbol BTCUSDT
   cvd-stream --symbol BTCUSDT --output json --duration 1h > btcusdt.jsonl
   cvd-stream replay BTCUSDT-aggTrades-2026-11-01.zip
-  cvd-stream demo --count 1000
+  cvd-stream demo --faults
   SYMBOL=ETHUSDT LOG_LEVEL=warn cvd-stream --log-format json 2>> cvd-stream.log";
 
 const EXAMPLES_LONG: &str = "\
@@ -232,8 +243,8 @@ Examples:
   Calculate a recorded day, for example an archive file of data.binance.vision:
     cvd-stream replay BTCUSDT-aggTrades-2026-11-01.zip
 
-  See it work without a network:
-    cvd-stream demo --count 1000
+  See it work without a network, and what it does when trades are lost:
+    cvd-stream demo --faults
 
   Run it as a service that is configured by its environment:
     SYMBOL=ETHUSDT LOG_LEVEL=warn cvd-stream --log-format json 2>> cvd-stream.log";

@@ -43,6 +43,13 @@ impl Clock {
         Stamp { wall_ns, mono_ns }
     }
 
+    /// The moment at which the monotonic clock shows so many nanoseconds.
+    pub fn instant(&self, mono_ns: u64) -> Instant {
+        // Far enough to be never, and no clock ends before it.
+        const NEVER: u64 = 100 * 365 * 86_400 * 1_000_000_000;
+        self.origin + Duration::from_nanos(mono_ns.min(NEVER))
+    }
+
     /// Monotonic time since the clock was made.
     pub fn elapsed(&self) -> Duration {
         self.origin.elapsed()

@@ -47,10 +47,14 @@ pub mod pipeline;
 pub mod processor;
 #[cfg(feature = "net")]
 pub mod queue;
+#[cfg(feature = "net")]
+pub mod repair;
 #[cfg(feature = "replay")]
 pub mod replay;
 #[cfg(feature = "net")]
 pub mod report;
+#[cfg(feature = "net")]
+pub mod sequence;
 #[cfg(feature = "cli")]
 pub mod shutdown;
 pub mod snapshot;

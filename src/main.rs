@@ -11,6 +11,7 @@ use cvd_stream::app::{App, AppError};
 use cvd_stream::cli::{self, Action, Invocation};
 use cvd_stream::config::resolve::Resolved;
 use cvd_stream::config::{ColorChoice, Config, LogOutput, Origin};
+use cvd_stream::demo::Weather;
 use cvd_stream::replay::{Replay, ReplayError, ReplayOptions};
 use cvd_stream::report::events::report;
 use cvd_stream::report::output::{LogWriter, Output, log_lines};
@@ -71,13 +72,14 @@ async fn perform(
     let mut signal = pin!(signal);
     match action {
         Action::Live => drop(build(resolved.config)?.run(signal).await?),
-        Action::Demo => {
+        Action::Demo { faults } => {
             let mut config = resolved.config.clone();
             config.duration = config.duration.or_else(|| config.count.is_none().then_some(demo::DURATION));
             if resolved.is_default("print-every") {
                 config.print_every = demo::PRINT_EVERY;
             }
-            drop(demo::run(config, build, signal, say).await?);
+            let weather = if faults { Weather::Faults } else { Weather::Fair };
+            drop(demo::run(config, weather, build, signal, say).await?);
         }
         Action::Replay { files } => {
             let config = resolved.config.clone();

@@ -15,6 +15,26 @@ pub struct MonitoringMetrics {
     pub applied_trades: u64,
     /// Trades that were read but refused by the calculator (quantity ≤ 0).
     pub bad_points: u64,
+    /// Holes in the ids that were found.
+    pub gaps: u64,
+    /// Trades that came after their hole had been found: over REST, or late.
+    pub repaired_trades: u64,
+    /// Trades that were given up.
+    pub missing_trades: u64,
+    /// Trades whose id had been seen, or given up, before.
+    pub duplicate_trades: u64,
+    /// Those among them whose content was different.
+    pub conflicts: u64,
+    /// Trades whose id no other id and no answer of REST confirmed: counted and left.
+    pub implausible_trades: u64,
+    /// Times the exchange began to number a symbol anew.
+    pub resets: u64,
+    /// Trades that wait behind a hole now.
+    pub held_trades: u64,
+    /// Requests to REST.
+    pub rest_calls: u64,
+    /// REST weight used in this minute, as the exchange counts it.
+    pub rest_used_weight: u64,
     /// Trades of symbols nobody asked for: counted and left.
     pub unrequested_trades: u64,
     /// Acknowledgements and errors that answer our own control messages.

@@ -1,15 +1,21 @@
 //! The pure middle: inputs in, events out, one lane per market and symbol. No I/O, no clock, no logging;
 //! live and replay run this same code, so they reach the same bits.
 
+mod lane;
+
 use std::collections::HashMap;
+
+use lane::Lane;
 
 use crate::cvd::{BadPoint, Cvd, CvdConfig, CvdConfigError};
 use crate::decode::{Control, Malformed, Message, decode};
 use crate::feed::{Frame, LinkEvent};
-use crate::snapshot::{LaneSummary, Market, Snapshot, Stamp, TradeSource};
+use crate::repair::{Answer, Hole, Reply};
+use crate::sequence::{Arrival, Sequence, SequenceCounts};
+use crate::snapshot::{Coverage, Gap, GapCause, LaneSummary, Market, Snapshot, Stamp, TradeSource};
 use crate::source::{DamagedLine, FileRow, Input};
 use crate::trade::AggTrade;
-use crate::units::{AggTradeId, Symbol};
+use crate::units::{AggTradeId, IdRange, Symbol};
 
 /// What the pipeline says while it digests an input.
 #[derive(Debug)]
@@ -44,6 +50,26 @@ pub enum Event<'a> {
     },
     /// Another event of the exchange.
     Other,
+    /// Something happened to the sequence of a lane's ids.
+    Gap(Gap<'a>),
+    /// What waited behind a hole was too much and joins it: trades come faster than the hole is filled.
+    Discarded {
+        /// The symbol.
+        symbol: &'a Symbol,
+        /// How many trades waited.
+        trades: u64,
+        /// How large the hole is now.
+        missing: u64,
+    },
+    /// A trade whose id is far from all others: nothing moves until its neighbours or REST confirm it.
+    Suspicious {
+        /// The symbol.
+        symbol: &'a Symbol,
+        /// Its id.
+        id: AggTradeId,
+        /// The newest id known before it.
+        newest: Option<AggTradeId>,
+    },
     /// A connection opened or closed.
     Link(&'a LinkEvent),
 }
@@ -71,7 +97,16 @@ pub struct PipelineConfig {
     pub wanted: Wanted,
     /// The calculator of each lane.
     pub calculator: CvdConfig,
+    /// Whether holes in the ids can be repaired: answers will come as [`Input::Reply`]. Without that they are given up
+    /// as they are found.
+    pub repairs: bool,
+    /// Trades of one symbol that may wait behind a hole, at least 1. All symbols together may hold as many, or
+    /// [`HELD_IN_ALL`] if that is more.
+    pub hold_size: usize,
 }
+
+/// Trades that all symbols together may hold behind holes: about 64 MiB.
+pub const HELD_IN_ALL: usize = 524_288;
 
 /// What went through, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,6 +127,13 @@ pub struct PipelineCounts {
     pub unrequested: u64,
 }
 
+impl PipelineCounts {
+    /// Trades that came, whatever became of them.
+    pub fn arrived(&self) -> u64 {
+        self.messages - self.malformed - self.control - self.other - self.unrequested
+    }
+}
+
 /// All lanes.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -102,17 +144,45 @@ pub struct Pipeline {
     /// The lane of the last trade: on most streams the next one's too.
     recent: usize,
     counts: PipelineCounts,
+    /// No more trades are applied than this.
+    limit: u64,
+    /// Losses that were told, by frames evicted or unreadable; which lane they concern shows only later.
+    losses: Losses,
+    /// Trades behind holes, all lanes together.
+    held: usize,
+    /// Lanes whose holes or doubts have changed.
+    changed: Vec<usize>,
 }
 
-/// One market and symbol.
-#[derive(Debug)]
-struct Lane {
-    market: Market,
-    symbol: Symbol,
-    calculator: Cvd,
-    applied: u64,
-    first_id: Option<AggTradeId>,
-    last_id: Option<AggTradeId>,
+/// When we lost something ourselves, by a count of such occurrences.
+#[derive(Debug, Clone, Copy, Default)]
+struct Losses {
+    count: u64,
+    last_evicted: u64,
+    last_malformed: u64,
+}
+
+impl Losses {
+    fn evicted(&mut self) {
+        self.count += 1;
+        self.last_evicted = self.count;
+    }
+
+    fn malformed(&mut self) {
+        self.count += 1;
+        self.last_malformed = self.count;
+    }
+
+    /// Where something was lost after the count stood at `seen`.
+    fn cause_since(&self, seen: u64) -> GapCause {
+        if self.last_evicted > seen {
+            GapCause::Queue
+        } else if self.last_malformed > seen {
+            GapCause::Malformed
+        } else {
+            GapCause::Wire
+        }
+    }
 }
 
 impl Pipeline {
@@ -127,6 +197,10 @@ impl Pipeline {
             index: Default::default(),
             recent: 0,
             counts: PipelineCounts::default(),
+            limit: u64::MAX,
+            losses: Losses::default(),
+            held: 0,
+            changed: Vec::new(),
             config,
         };
         if let Wanted::Only(symbols) = pipeline.config.wanted.clone() {
@@ -137,7 +211,8 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Digests one input. At most one trade comes out of it.
+    /// Digests one input. An answer of REST may let many trades go on; anything else, one at most, unless it fills
+    /// a hole.
     pub fn step(&mut self, input: &Input, emit: &mut impl FnMut(Event<'_>)) {
         match input {
             Input::Frame(frame) => self.frame(frame, emit),
@@ -148,6 +223,21 @@ impl Pipeline {
                 emit(Event::Damaged(line));
             }
             Input::Link(event) => emit(Event::Link(event)),
+            Input::Evicted { .. } => self.losses.evicted(),
+            Input::Reply(reply) => self.reply(reply, emit),
+        }
+    }
+
+    /// Applies no more trades than this, all lanes together; what is beyond stays where it is.
+    pub fn stop_after(&mut self, trades: u64) {
+        self.limit = trades;
+    }
+
+    /// Nothing more will come. Afterwards the counts are final.
+    pub fn finish(&mut self, emit: &mut impl FnMut(Event<'_>)) {
+        for at in 0..self.lanes.len() {
+            self.lanes[at].sequence.finish();
+            self.settle(at, None, emit);
         }
     }
 
@@ -156,9 +246,54 @@ impl Pipeline {
         self.counts
     }
 
+    /// What was counted about the ids of all lanes.
+    pub fn sequence_counts(&self) -> SequenceCounts {
+        self.lanes.iter().fold(SequenceCounts::default(), |sum, lane| sum.plus(lane.sequence.counts()))
+    }
+
+    /// Trades that wait behind holes.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// Every lane's totals, in order of first sight.
     pub fn summaries(&self) -> Vec<LaneSummary> {
         self.lanes.iter().map(Lane::summary).collect()
+    }
+
+    /// Which ids each lane's numbers cover.
+    pub fn coverages(&self) -> impl Iterator<Item = &Coverage> {
+        self.lanes.iter().map(|lane| &lane.coverage)
+    }
+
+    /// The lanes whose holes or doubts have changed since this was asked last.
+    pub fn take_changed(&mut self) -> Vec<usize> {
+        self.changed.iter().for_each(|at| self.lanes[*at].is_marked = false);
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether a lane's holes or doubts have changed.
+    #[inline]
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// How the ids of a lane stand.
+    ///
+    /// # Panics
+    /// If there is no such lane.
+    pub fn ids(&self, lane: usize) -> LaneIds<'_> {
+        self.lanes[lane].ids()
+    }
+
+    /// How the ids of every lane stand, in order of first sight.
+    pub fn all_ids(&self) -> impl Iterator<Item = LaneIds<'_>> {
+        self.lanes.iter().map(Lane::ids)
+    }
+
+    /// Whether any lane has a hole that somebody waits for.
+    pub fn is_repairing(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.sequence.open_range().is_some())
     }
 
     fn frame(&mut self, frame: &Frame, emit: &mut impl FnMut(Event<'_>)) {
@@ -168,7 +303,7 @@ impl Pipeline {
             Message::Trade { symbol, trade } => {
                 let PipelineConfig { market, frames_from, .. } = self.config;
                 match self.lane(market, &symbol) {
-                    Some(at) => self.apply(at, &trade, frames_from, frame.received, emit),
+                    Some(at) => self.arrive(at, &trade, frames_from, frame.received, emit),
                     None => {
                         self.counts.unrequested += 1;
                         emit(Event::Unrequested { symbol: &symbol });
@@ -185,6 +320,7 @@ impl Pipeline {
             }
             Message::Malformed(reason) => {
                 self.counts.malformed += 1;
+                self.losses.malformed();
                 emit(Event::Malformed { reason, text });
             }
         }
@@ -196,10 +332,11 @@ impl Pipeline {
             Some(at) => at,
             None => self.open_lane(row.market, row.symbol.clone()),
         };
-        self.apply(at, &row.trade, TradeSource::File, None, emit);
+        self.arrive(at, &row.trade, TradeSource::File, None, emit);
     }
 
-    fn apply(
+    #[inline]
+    fn arrive(
         &mut self,
         at: usize,
         trade: &AggTrade,
@@ -209,27 +346,70 @@ impl Pipeline {
     ) {
         self.recent = at;
         let lane = &mut self.lanes[at];
-        match lane.calculator.apply(trade) {
-            Ok(reading) => {
-                lane.applied += 1;
-                lane.first_id = lane.first_id.or(Some(trade.id));
-                lane.last_id = Some(trade.id);
-                self.counts.applied += 1;
-                emit(Event::Trade(Snapshot {
-                    lane: at,
-                    market: lane.market,
-                    symbol: &lane.symbol,
-                    ordinal: lane.applied,
-                    trade,
-                    source,
-                    received,
-                    reading,
-                }));
+        if lane.sequence.in_order(trade) {
+            lane.losses_seen = self.losses.count;
+            lane.coverage.last_id = Some(trade.id);
+            lane.apply(at, trade, source, received, &mut self.counts, emit);
+        } else {
+            self.out_of_order(at, Arrival { trade: *trade, source, received }, emit);
+        }
+    }
+
+    /// The first trade of a lane, and whatever is not the next one.
+    #[cold]
+    fn out_of_order(&mut self, at: usize, arrival: Arrival, emit: &mut impl FnMut(Event<'_>)) {
+        let lane = &mut self.lanes[at];
+        let cause = match arrival.source {
+            TradeSource::File => GapCause::File,
+            TradeSource::Stream | TradeSource::Rest => self.losses.cause_since(lane.losses_seen),
+        };
+        lane.losses_seen = self.losses.count;
+        let (newest, in_doubt) = (lane.sequence.newest_known(), lane.sequence.is_in_doubt());
+        lane.sequence.offer(arrival, cause, arrival.received);
+        if !in_doubt && lane.sequence.is_in_doubt() {
+            emit(Event::Suspicious { symbol: &lane.symbol, id: arrival.trade.id, newest });
+        }
+        self.settle(at, arrival.received, emit);
+    }
+
+    fn reply(&mut self, reply: &Reply, emit: &mut impl FnMut(Event<'_>)) {
+        let Some(lane) = self.lanes.get_mut(reply.lane) else { return };
+        let (at, now) = (reply.lane, Some(reply.at));
+        let cause = self.losses.cause_since(lane.losses_seen);
+        match &reply.answer {
+            Answer::Trades(trades) => {
+                if let (Some(first), Some(last)) = (trades.first(), trades.last()) {
+                    lane.sequence.begin_page(IdRange { from: first.id, to: last.id });
+                }
+                for trade in trades {
+                    let arrival = Arrival { trade: *trade, source: TradeSource::Rest, received: now };
+                    self.lanes[at].sequence.offer_repair(arrival);
+                    self.settle(at, now, emit);
+                }
             }
-            Err(bad) => {
-                self.counts.bad_points += 1;
-                emit(Event::BadPoint { symbol: &lane.symbol, trade, bad });
-            }
+            Answer::Newest(id) => lane.sequence.exists(*id, cause, now),
+            Answer::Confirm(id) => lane.sequence.confirm(*id, cause, now),
+            Answer::GaveUp { ids, .. } => lane.sequence.give_up(*ids),
+        }
+        self.settle(at, now, emit);
+    }
+
+    /// Takes every consequence out of a lane's sequence.
+    fn settle(&mut self, at: usize, now: Option<Stamp>, emit: &mut impl FnMut(Event<'_>)) {
+        let most = self.config.hold_size.max(HELD_IN_ALL);
+        let lane = &mut self.lanes[at];
+        lane.settle(at, now, &mut self.counts, self.limit, emit);
+        self.held = self.held - lane.held + lane.sequence.held();
+        lane.held = lane.sequence.held();
+        if self.held > most {
+            lane.sequence.discard_held();
+            lane.settle(at, now, &mut self.counts, self.limit, emit);
+            self.held = self.held - lane.held + lane.sequence.held();
+            lane.held = lane.sequence.held();
+        }
+        if (lane.sequence.take_holes_changed() || lane.sequence.is_in_doubt()) && !lane.is_marked {
+            lane.is_marked = true;
+            self.changed.push(at);
         }
     }
 
@@ -249,7 +429,7 @@ impl Pipeline {
 
     fn known_lane(&self, market: Market, symbol: &str) -> Option<usize> {
         match self.lanes.get(self.recent) {
-            Some(lane) if lane.market == market && lane.symbol.as_str() == symbol => Some(self.recent),
+            Some(lane) if lane.is(market, symbol) => Some(self.recent),
             _ if self.lanes.len() == 1 => None,
             _ => self.index[market as usize].get(symbol).copied(),
         }
@@ -259,60 +439,24 @@ impl Pipeline {
         let at = self.lanes.len();
         self.index[market as usize].insert(symbol.as_str().into(), at);
         let calculator = Cvd::new(self.config.calculator).expect("valid, because `new` has checked it");
-        self.lanes.push(Lane { market, symbol, calculator, applied: 0, first_id: None, last_id: None });
+        let sequence = Sequence::new(self.config.repairs, self.config.hold_size);
+        self.lanes.push(Lane::new(market, symbol, calculator, sequence));
         at
     }
 }
 
-impl Lane {
-    fn summary(&self) -> LaneSummary {
-        LaneSummary {
-            market: self.market,
-            symbol: self.symbol.clone(),
-            trades: self.applied,
-            first_id: self.first_id,
-            last_id: self.last_id,
-            reading: self.calculator.reading(),
-        }
-    }
+/// How the ids of a lane stand.
+#[derive(Debug, Clone)]
+pub struct LaneIds<'a> {
+    /// The lane's symbol.
+    pub symbol: &'a Symbol,
+    /// The largest id known to exist, if there is any.
+    pub newest: Option<AggTradeId>,
+    /// What is missing and waited for, ascending; the first [`HOLES_PER_LANE`](crate::repair::HOLES_PER_LANE).
+    pub holes: Vec<Hole>,
+    /// There are suspicious ids that REST's newest one would confirm or deny.
+    pub in_doubt: bool,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trade::Aggressor;
-    use crate::units::{Price, Qty, UnixMillis};
-
-    fn row(id: i64, qty: i64) -> Input {
-        let trade = AggTrade {
-            id: AggTradeId(id),
-            price: Price::from_units(100_000_000),
-            qty: Qty::from_units(qty),
-            qty_without_rpi: None,
-            first_trade_id: id,
-            last_trade_id: id,
-            traded_at: UnixMillis(1),
-            event_at: None,
-            aggressor: Aggressor::Buyer,
-        };
-        Input::Row(FileRow { market: Market::UsdM, symbol: Symbol::new("BTCUSDT").unwrap(), trade })
-    }
-
-    #[test]
-    fn trades_that_are_refused_are_neither_the_first_nor_the_last() {
-        let mut pipeline = Pipeline::new(PipelineConfig {
-            market: Market::UsdM,
-            frames_from: TradeSource::File,
-            wanted: Wanted::Everything,
-            calculator: CvdConfig::default(),
-        })
-        .unwrap();
-        let mut ends = |inputs: &[Input]| {
-            inputs.iter().for_each(|input| pipeline.step(input, &mut |_| {}));
-            let lane = pipeline.summaries().remove(0);
-            (lane.trades, lane.first_id.map(|id| id.0), lane.last_id.map(|id| id.0))
-        };
-        assert_eq!(ends(&[row(1, 0)]), (0, None, None));
-        assert_eq!(ends(&[row(2, 5), row(3, 5), row(4, -1)]), (2, Some(2), Some(3)));
-    }
-}
+mod tests;

@@ -1,8 +1,11 @@
 //! The thin async shell around the pipeline: takes bursts from a source, steps the pipeline, reports.
 
+mod run_state;
+
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use run_state::RunState;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::decode::Control;
@@ -10,10 +13,11 @@ use crate::feed::LinkChange;
 use crate::metrics::MonitoringMetrics;
 use crate::pipeline::{Event, Pipeline};
 use crate::queue::QueueGauge;
+use crate::repair::{Notice, Outcome, Repair, Reply};
 use crate::report::events::Events;
-use crate::report::{LinkStatus, OutputClosed, Reporter, StatRecord, StateRecord, Timings, totals};
+use crate::report::{LinkStatus, OutputClosed, Reporter, StatRecord, Timings, covered, totals};
 use crate::snapshot::{LaneSummary, Snapshot};
-use crate::source::{Burst, Source, SourceError};
+use crate::source::{Burst, Input, Source, SourceError};
 
 /// Called with every applied trade, before it is reported.
 pub type OnTrade = Box<dyn FnMut(&Snapshot<'_>) + Send>;
@@ -28,6 +32,8 @@ pub struct Processor<'a> {
     pub events: &'a Events,
     /// The queue's counters in a live run; `None` in a replay, which has neither queue nor clock.
     pub live: Option<LiveParts>,
+    /// Fetches what is missing; `None` where nobody can be asked.
+    pub repair: Option<Repair>,
     /// Ends the run after so many applied trades, all lanes together.
     pub count: Option<u64>,
     /// A listener of the library's user.
@@ -87,9 +93,11 @@ impl Processor<'_> {
     /// # Errors
     /// [`ProcessorError`] if the source or the output fails. What was computed until then is reported first.
     pub async fn run(&mut self, mut source: impl Source) -> Result<Summary, ProcessorError> {
-        let mut state = RunState::new(self.live.as_ref());
+        let is_alone = self.pipeline.coverages().count() == 1;
+        let mut state = RunState::new(self.live.as_ref(), is_alone);
         let mut burst = Burst::default();
-        let ended = loop {
+        self.pipeline.stop_after(self.count.unwrap_or(u64::MAX));
+        let mut ended = loop {
             match self.next_step(&mut source, &mut burst, &mut state).await {
                 Ok(None) => {}
                 Ok(Some(ending)) => break Ok(ending),
@@ -97,12 +105,23 @@ impl Processor<'_> {
                 Err(error) => break Err(error),
             }
         };
+        if matches!(ended, Ok(Ending::SourceEnded))
+            && let Err(closed) = self.finish_repairs(&mut state).await
+        {
+            ended = match closed {
+                OutputClosed::ReaderGone => Ok(Ending::ReaderGone),
+                failed => Err(ProcessorError::Output(failed)),
+            };
+        }
+        self.conclude(&mut state);
         self.events.over();
         let metrics = self.metrics();
         let lanes = self.pipeline.summaries();
         let at_ms = self.now_ms();
         state.whole_run.absorb(&mut state.interval);
-        self.reporter.last(&lanes, &StatRecord { metrics: &metrics, timings: &state.whole_run, at_ms });
+        let coverage = covered(self.pipeline.coverages());
+        let record = StatRecord { metrics: &metrics, timings: &state.whole_run, at_ms, coverage };
+        self.reporter.last(&lanes, &record);
         let flushed = self.flush().await;
         let ending = ended?;
         match flushed {
@@ -115,7 +134,8 @@ impl Processor<'_> {
     /// What everything adds up to so far, as text lines: for the log, when the output takes no more.
     pub fn totals(&self) -> Vec<String> {
         let timings = Timings::default();
-        let record = StatRecord { metrics: &self.metrics(), timings: &timings, at_ms: None };
+        let coverage = covered(self.pipeline.coverages());
+        let record = StatRecord { metrics: &self.metrics(), timings: &timings, at_ms: None, coverage };
         totals(&self.pipeline.summaries(), &record)
     }
 
@@ -133,6 +153,12 @@ impl Processor<'_> {
                     self.tick(state);
                     self.flush().await.map_err(ProcessorError::Output)?;
                     return Ok(None);
+                }
+                // Before the frames, which at full speed never end.
+                outcome = next_outcome(&mut self.repair) => {
+                    let ending = self.heed(outcome, state);
+                    self.flush().await.map_err(ProcessorError::Output)?;
+                    return Ok(ending);
                 }
                 more = source.next(burst) => more?,
                 () = nothing_left(), if state.unflushed > 0 => {
@@ -181,18 +207,15 @@ impl Processor<'_> {
         burst: &mut Burst,
         state: &mut RunState,
     ) -> Result<Option<Ending>, OutputClosed> {
-        let before = self.pipeline.counts().applied;
+        let (before, arrived) = (self.pipeline.counts().applied, self.pipeline.counts().arrived());
         let mut begun = Instant::now();
         let mut waited = Duration::ZERO;
-        let evicted: u64 = burst.evicted.iter().map(|(_, frames)| frames).sum();
-        if evicted > 0 {
-            self.events.evicted(evicted);
-        }
+        self.admit_evictions(burst, state);
+        let malformed = self.pipeline.counts().malformed;
         let mut ending = None;
         for input in &burst.inputs {
-            let Self { pipeline, reporter, events, on_trade, .. } = self;
-            pipeline.step(input, &mut |event| react(event, reporter, events, on_trade, state));
-            if self.count.is_some_and(|count| self.pipeline.counts().applied >= count) {
+            self.step(input, state);
+            if self.has_counted_enough() {
                 ending = Some(Ending::CountReached);
                 break;
             }
@@ -202,11 +225,20 @@ impl Processor<'_> {
                 waited += full.elapsed();
             }
         }
+        if self.pipeline.counts().malformed > malformed
+            && let Some(repair) = &mut self.repair
+        {
+            repair.disturbed();
+        }
+        self.pass_on_changes(state);
         if self.live.is_some() {
             begun += waited;
             let trades = self.pipeline.counts().applied - before;
-            if trades > 0 {
+            if self.pipeline.counts().arrived() > arrived {
                 state.last_trade = Instant::now();
+                if state.status != LinkStatus::Streaming {
+                    state.enter(LinkStatus::Streaming, &mut self.reporter);
+                }
             }
             state.interval.processing.record(begun.elapsed(), trades);
         }
@@ -216,6 +248,10 @@ impl Processor<'_> {
     /// Once a second: the state if nothing moves, the statistics when they are due.
     fn tick(&mut self, state: &mut RunState) {
         self.events.tick();
+        if let Some(repair) = &mut self.repair {
+            repair.tick(self.pipeline.all_ids());
+        }
+        state.coverage = covered(self.pipeline.coverages());
         if state.status == LinkStatus::Streaming {
             state.notice_silence(&mut self.reporter);
         } else if Instant::now() >= state.remind_at {
@@ -228,9 +264,124 @@ impl Processor<'_> {
             let due = state.last_stat.elapsed().as_nanos() / every.as_nanos();
             state.last_stat += every.saturating_mul(u32::try_from(due).unwrap_or(u32::MAX));
             let (metrics, at_ms) = (self.metrics(), self.now_ms());
-            self.reporter.stat(&StatRecord { metrics: &metrics, timings: &state.interval, at_ms });
+            let coverage = state.coverage;
+            self.reporter.stat(&StatRecord { metrics: &metrics, timings: &state.interval, at_ms, coverage });
             state.whole_run.absorb(&mut state.interval);
         }
+    }
+
+    /// One input, and what it means outside of the pipeline.
+    #[inline]
+    fn step(&mut self, input: &Input, state: &mut RunState) {
+        let Self { pipeline, reporter, events, on_trade, .. } = self;
+        if let Input::Link(event) = input {
+            state.coverage = covered(pipeline.coverages());
+            if let Some(repair) = &mut self.repair {
+                repair.link(event, pipeline.all_ids());
+            }
+        }
+        pipeline.step(input, &mut |event| react(event, reporter, events, on_trade, state));
+    }
+
+    fn has_counted_enough(&self) -> bool {
+        self.count.is_some_and(|count| self.pipeline.counts().applied >= count)
+    }
+
+    /// What the queue had to evict: it comes before the frames that are left.
+    fn admit_evictions(&mut self, burst: &Burst, state: &mut RunState) {
+        for (session, frames) in &burst.evicted {
+            self.step(&Input::Evicted { session: *session, frames: *frames }, state);
+        }
+        let evicted: u64 = burst.evicted.iter().map(|(_, frames)| frames).sum();
+        if evicted > 0 {
+            self.events.evicted(evicted, self.repair.is_some());
+            if let Some(repair) = &mut self.repair {
+                repair.disturbed();
+            }
+        }
+    }
+
+    /// Tells the repair what is missing now, and the world what that makes of the numbers.
+    fn pass_on_changes(&mut self, state: &mut RunState) {
+        if !self.pipeline.has_changed() {
+            return;
+        }
+        for lane in self.pipeline.take_changed() {
+            if let Some(repair) = &mut self.repair {
+                repair.want(lane, &self.pipeline.ids(lane));
+            }
+        }
+        let coverage = covered(self.pipeline.coverages());
+        let has_changed = coverage.quality != state.coverage.quality;
+        state.coverage = coverage;
+        if has_changed {
+            state.tell(&mut self.reporter);
+        }
+    }
+
+    /// Deals with what came of asking REST.
+    fn heed(&mut self, outcome: Outcome, state: &mut RunState) -> Option<Ending> {
+        let reply = match outcome {
+            Outcome::Reply(reply) => reply,
+            Outcome::Notice(notice) => {
+                self.tell_of_rest(&notice);
+                return None;
+            }
+            Outcome::Failed(error) => {
+                self.events.rest_failed(&error);
+                return None;
+            }
+            Outcome::Broken { symbol, newest, ours, reply } => {
+                self.events.feed_broken(&symbol, newest, ours);
+                reply
+            }
+        };
+        self.answer(reply, state)
+    }
+
+    fn answer(&mut self, reply: Reply, state: &mut RunState) -> Option<Ending> {
+        self.step(&Input::Reply(reply), state);
+        self.pass_on_changes(state);
+        self.has_counted_enough().then_some(Ending::CountReached)
+    }
+
+    fn tell_of_rest(&self, notice: &Notice) {
+        match notice {
+            Notice::Banned { status, wait, .. } => self.events.rest_banned(*status, *wait),
+            Notice::Refused { symbol, status, message, remedy, .. } => {
+                self.events.rest_refused(symbol.as_ref(), *status, message, remedy);
+            }
+            Notice::BudgetExhausted { used, ceiling, wait } => {
+                self.events.rest_exhausted(*used, *ceiling, *wait);
+            }
+        }
+    }
+
+    /// The source has ended with holes open: a little time to fill them.
+    async fn finish_repairs(&mut self, state: &mut RunState) -> Result<(), OutputClosed> {
+        if self.repair.is_none() {
+            return Ok(());
+        }
+        self.pass_on_changes(state);
+        let until = Instant::now() + LAST_REPAIRS;
+        while self.pipeline.is_repairing() {
+            match tokio::time::timeout_at(until, next_outcome(&mut self.repair)).await {
+                Ok(outcome) => {
+                    if self.heed(outcome, state).is_some() {
+                        break;
+                    }
+                    self.flush().await?;
+                }
+                Err(_elapsed) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing more will come.
+    fn conclude(&mut self, state: &mut RunState) {
+        let Self { pipeline, reporter, events, on_trade, .. } = self;
+        pipeline.finish(&mut |event| react(event, reporter, events, on_trade, state));
     }
 
     fn now_ms(&self) -> Option<i64> {
@@ -238,8 +389,18 @@ impl Processor<'_> {
     }
 
     fn metrics(&self) -> MonitoringMetrics {
-        let counts = self.pipeline.counts();
+        let (counts, ids) = (self.pipeline.counts(), self.pipeline.sequence_counts());
         let mut metrics = MonitoringMetrics {
+            gaps: ids.gaps,
+            repaired_trades: ids.repaired,
+            missing_trades: ids.missing,
+            duplicate_trades: ids.duplicates,
+            conflicts: ids.conflicts,
+            implausible_trades: ids.implausible,
+            resets: ids.resets,
+            held_trades: self.pipeline.held() as u64,
+            rest_calls: self.repair.as_ref().map_or(0, Repair::calls),
+            rest_used_weight: self.repair.as_ref().map_or(0, Repair::used_weight),
             total_messages: counts.messages,
             parse_errors: counts.malformed,
             applied_trades: counts.applied,
@@ -266,6 +427,17 @@ const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
 /// Waking the writing thread costs as much as dozens of trades; while burst follows burst it may sleep so long.
 const BURSTS_PER_FLUSH: u32 = 16;
 
+/// How long holes may still be filled once the source has ended.
+const LAST_REPAIRS: Duration = Duration::from_secs(3);
+
+/// What comes of asking REST; never anything where nobody can be asked.
+async fn next_outcome(repair: &mut Option<Repair>) -> Outcome {
+    match repair {
+        Some(repair) => repair.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Ready when the feed has had its turn and the queue is still empty. Twice, because the feed, which shares
 /// our task, may be polled before us in one round and after us in the next.
 async fn nothing_left() {
@@ -285,6 +457,9 @@ fn react(
     match event {
         Event::Trade(snapshot) => {
             if state.status != LinkStatus::Streaming {
+                if state.is_alone {
+                    state.coverage = *snapshot.coverage;
+                }
                 state.enter(LinkStatus::Streaming, reporter);
             }
             if let Some(latency) = snapshot.latency_ms() {
@@ -310,6 +485,9 @@ fn react(
         }
         Event::Control(Control::Error { code, msg, .. }) => events.control_error(code, &msg),
         Event::Unrequested { symbol } => events.unrequested(symbol),
+        Event::Gap(gap) => reporter.gap(&gap),
+        Event::Discarded { symbol, trades, missing } => events.falling_behind(symbol, missing, trades),
+        Event::Suspicious { symbol, id, newest } => events.suspicious(symbol, id, newest),
         Event::Other => {}
         Event::Link(link) => {
             let status = match link.change {
@@ -319,87 +497,5 @@ fn react(
             };
             state.enter(status, reporter);
         }
-    }
-}
-
-/// What a run remembers between bursts.
-#[derive(Debug)]
-struct RunState {
-    tick: tokio::time::Interval,
-    clock: Option<Clock>,
-    status: LinkStatus,
-    since: Instant,
-    remind_at: Instant,
-    reminder: Duration,
-    awaits_ack: bool,
-    last_stat: Instant,
-    last_trade: Instant,
-    interval: Timings,
-    whole_run: Timings,
-    /// Bursts whose records are not handed to the output yet.
-    unflushed: u32,
-}
-
-const FIRST_REMINDER: Duration = Duration::from_secs(3);
-/// No trade for so long, after there were some, is a state of its own.
-const QUIET_AFTER: Duration = Duration::from_secs(10);
-const LAST_REMINDER: Duration = Duration::from_secs(60);
-
-impl RunState {
-    fn new(live: Option<&LiveParts>) -> Self {
-        let now = Instant::now();
-        let mut tick = interval(Duration::from_secs(1));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            tick,
-            clock: live.map(|live| live.clock),
-            status: LinkStatus::Connecting,
-            since: now,
-            remind_at: now + FIRST_REMINDER,
-            reminder: FIRST_REMINDER,
-            awaits_ack: live.is_some_and(|live| live.awaits_ack),
-            last_stat: now,
-            last_trade: now,
-            interval: Timings::default(),
-            whole_run: Timings::default(),
-            unflushed: 0,
-        }
-    }
-
-    /// A new state begins.
-    fn enter(&mut self, status: LinkStatus, reporter: &mut Reporter) {
-        let now = Instant::now();
-        self.status = status;
-        self.since = now;
-        self.reminder = FIRST_REMINDER;
-        self.remind_at = now + FIRST_REMINDER;
-        self.tell(reporter);
-    }
-
-    /// Trades came, but none for a while.
-    fn notice_silence(&mut self, reporter: &mut Reporter) {
-        if self.last_trade.elapsed() < QUIET_AFTER {
-            return;
-        }
-        let last_trade = self.last_trade;
-        self.status = LinkStatus::Quiet;
-        self.since = last_trade;
-        self.reminder = QUIET_AFTER;
-        self.remind_at = Instant::now() + QUIET_AFTER;
-        self.tell(reporter);
-    }
-
-    /// Records the state, if there is a connection that could have one.
-    fn tell(&self, reporter: &mut Reporter) {
-        let Some(clock) = self.clock else { return };
-        let at_ms = Some(clock.now().wall_ms());
-        let seconds = self.since.elapsed().as_secs_f64();
-        reporter.state(&StateRecord { status: self.status, seconds, at_ms });
-    }
-
-    /// Reminders come after 3 s, then ever more rarely, down to one a minute.
-    fn remind_later(&mut self) {
-        self.reminder = (self.reminder * 2).min(LAST_REMINDER);
-        self.remind_at += self.reminder;
     }
 }

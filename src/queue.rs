@@ -268,7 +268,8 @@ impl State {
                     self.count_eviction(frame.session);
                     return 1;
                 }
-                Input::Row(_) | Input::Damaged(_) => {}
+                // Only frames and link events are ever queued.
+                _ => {}
             }
         }
         0

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::cvd::Reading;
 use crate::trade::AggTrade;
-use crate::units::{AggTradeId, Symbol};
+use crate::units::{AggTradeId, IdRange, Symbol, UnixMillis};
 
 /// The three Binance markets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -53,15 +53,163 @@ pub enum TradeSource {
     Stream,
     /// A recorded file.
     File,
+    /// Asked for over REST, because the stream did not bring it.
+    Rest,
 }
 
 impl TradeSource {
-    /// `stream` or `file`: the name in records.
+    /// `stream`, `file` or `rest`: the name in records.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stream => "stream",
             Self::File => "file",
+            Self::Rest => "rest",
         }
+    }
+}
+
+/// Whether the numbers hold every trade between their first id and their last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Quality {
+    /// Every one.
+    #[default]
+    Complete,
+    /// Every one up to the last id; later ones wait for a hole that is being repaired.
+    Repairing,
+    /// Some were given up; see [`Coverage::missing_trades`].
+    Missing,
+}
+
+impl Quality {
+    /// `complete`, `repairing` or `missing`: the name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Repairing => "repairing",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// Which ids the numbers of a lane cover: the proof that goes with every one of them.
+///
+/// `last_id − first_id + 1` = trades + bad points + missing trades, all of the present epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Coverage {
+    /// Counts from 1 up each time the exchange begins to number a symbol anew; the numbers begin anew with it.
+    pub epoch: u32,
+    /// The first id of the epoch: the anchor of CVD.
+    pub first_id: Option<AggTradeId>,
+    /// The last contiguous id; trades that are held behind a hole are beyond it.
+    pub last_id: Option<AggTradeId>,
+    /// Whether all between them are in.
+    pub quality: Quality,
+    /// Trades of the epoch that were given up.
+    pub missing_trades: u64,
+}
+
+impl Default for Coverage {
+    /// Nothing yet.
+    fn default() -> Self {
+        Self { epoch: 1, first_id: None, last_id: None, quality: Quality::Complete, missing_trades: 0 }
+    }
+}
+
+/// What happened to the sequence of a lane's ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GapEvent {
+    /// A hole was found. One whose range holds earlier open ones takes their place.
+    Opened,
+    /// A hole, or what was left of one, is filled.
+    Repaired,
+    /// These ids were given up; the numbers go on without them.
+    Unrepaired,
+    /// An id came twice with different content; the first is kept.
+    Conflict,
+    /// The exchange began to number the symbol anew; the epoch ends with this.
+    Reset,
+}
+
+impl GapEvent {
+    /// The name in records: `opened`, `repaired`, `unrepaired`, `conflict` or `reset`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Repaired => "repaired",
+            Self::Unrepaired => "unrepaired",
+            Self::Conflict => "conflict",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// Where the ids of a hole were lost, as far as can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GapCause {
+    /// Before they reached us: a lost connection, or the exchange.
+    Wire,
+    /// In our own buffers, which were full: the frame queue, or what waits behind a hole.
+    Queue,
+    /// In a message that could not be read.
+    Malformed,
+    /// The exchange began to number anew.
+    Restart,
+    /// They are not in the file.
+    File,
+}
+
+impl GapCause {
+    /// The name in records: `wire`, `queue`, `malformed`, `restart` or `file`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wire => "wire",
+            Self::Queue => "queue",
+            Self::Malformed => "malformed",
+            Self::Restart => "restart",
+            Self::File => "file",
+        }
+    }
+}
+
+/// Something happened to the sequence of a lane's ids. Borrowed from the pipeline; everything a reporter needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap<'a> {
+    /// Which lane of the pipeline.
+    pub lane: usize,
+    /// The lane's market.
+    pub market: Market,
+    /// The lane's symbol.
+    pub symbol: &'a Symbol,
+    /// What happened.
+    pub event: GapEvent,
+    /// Where the loss happened.
+    pub cause: GapCause,
+    /// The ids concerned; of a reset, the first and the last of the epoch that ends.
+    pub ids: IdRange,
+    /// How many trades: of `Opened` and `Unrepaired` all of the range, of `Repaired` those that came after all (fewer
+    /// where others of the range were given up), of a conflict 1, of a reset those applied in the epoch.
+    pub trades: u64,
+    /// When the hole was found; `None` where there is no clock.
+    pub opened_at: Option<Stamp>,
+    /// When this happened; `None` where there is no clock.
+    pub at: Option<Stamp>,
+    /// When the last trade before the hole happened.
+    pub after_trade_at: Option<UnixMillis>,
+    /// Answers of REST that brought something for it.
+    pub pages: u32,
+    /// The two contents of a conflicting id: the kept and the refused.
+    pub conflict: Option<(&'a AggTrade, &'a AggTrade)>,
+    /// What the lane's numbers cover now; of a reset, what those of the ended epoch covered.
+    pub coverage: &'a Coverage,
+    /// The lane's numbers now; of a reset, the last of the ended epoch.
+    pub reading: Reading,
+}
+
+impl Gap<'_> {
+    /// Seconds since the hole was found; `None` where there is no clock.
+    pub fn seconds(&self) -> Option<f64> {
+        let (at, opened_at) = (self.at?, self.opened_at?);
+        Some(at.mono_ns.saturating_sub(opened_at.mono_ns) as f64 / 1e9)
     }
 }
 
@@ -100,6 +248,8 @@ pub struct Snapshot<'a> {
     pub received: Option<Stamp>,
     /// CVD, Z-score and EMA after it.
     pub reading: Reading,
+    /// Which ids they cover; the last one is the trade's.
+    pub coverage: &'a Coverage,
 }
 
 impl Snapshot<'_> {
@@ -111,6 +261,8 @@ impl Snapshot<'_> {
 }
 
 /// What a lane adds up to at the end of a run.
+///
+/// `ids_seen + coverage.missing_trades` is the number of ids from the first to the last of the present epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LaneSummary {
     /// The lane's market.
@@ -119,10 +271,20 @@ pub struct LaneSummary {
     pub symbol: Symbol,
     /// Applied trades.
     pub trades: u64,
-    /// The first applied id.
-    pub first_id: Option<AggTradeId>,
-    /// The last applied id.
-    pub last_id: Option<AggTradeId>,
     /// The last numbers.
     pub reading: Reading,
+    /// Which ids they cover.
+    pub coverage: Coverage,
+    /// Different ids that came, whichever way, and went into the numbers in their order; voided rows included.
+    pub ids_seen: u64,
+    /// Those among them that came after a hole had been found.
+    pub repaired_trades: u64,
+    /// Trades whose id had been seen, or given up, before.
+    pub duplicate_trades: u64,
+    /// Those among them whose content was different.
+    pub conflicts: u64,
+    /// Trades that wait behind a hole.
+    pub held_trades: u64,
+    /// The ids from the first hole to the end of the last one, while one is open.
+    pub open: Option<IdRange>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::feed::{Frame, LinkEvent, SessionId};
+use crate::repair::Reply;
 use crate::snapshot::{Market, Stamp};
 use crate::trade::AggTrade;
 use crate::units::Symbol;
@@ -19,6 +20,15 @@ pub enum Input {
     Damaged(DamagedLine),
     /// A connection opened or closed.
     Link(LinkEvent),
+    /// The queue had to evict frames of a session. It comes before the frames that outlived them.
+    Evicted {
+        /// The session.
+        session: SessionId,
+        /// How many frames.
+        frames: u64,
+    },
+    /// An answer to a question about missing trades.
+    Reply(Reply),
 }
 
 /// A trade out of a file.

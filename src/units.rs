@@ -334,6 +334,33 @@ impl fmt::Display for AggTradeId {
     }
 }
 
+/// Ids from one to another, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdRange {
+    /// The first.
+    pub from: AggTradeId,
+    /// The last; not before the first.
+    pub to: AggTradeId,
+}
+
+impl IdRange {
+    /// From one id to another, both included.
+    pub const fn new(from: i64, to: i64) -> Self {
+        Self { from: AggTradeId(from), to: AggTradeId(to) }
+    }
+
+    /// How many ids they are.
+    pub const fn count(self) -> u64 {
+        self.to.0.abs_diff(self.from.0).saturating_add(1)
+    }
+}
+
+impl fmt::Display for IdRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.from, self.to)
+    }
+}
+
 /// A UTC instant in whole milliseconds since 1970, as the exchange stamps its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixMillis(pub i64);

@@ -66,7 +66,6 @@ impl Fault {
     }
 
     /// With a remedy of its own.
-    #[cfg(feature = "cli")]
     pub(crate) fn with_remedy(self, remedy: String) -> Self {
         Self { remedy, ..self }
     }
@@ -77,7 +76,8 @@ const LONGEST_SHOWN: usize = 160;
 
 /// The value as a report may show it.
 fn quoted(option: &OptionSpec, value: &str) -> String {
-    let value = if option.name == "url" { redact_url(value) } else { value.to_owned() };
+    let is_address = matches!(option.name, "url" | "rest-url");
+    let value = if is_address { redact_url(value) } else { value.to_owned() };
     let cut: String = value.chars().take(LONGEST_SHOWN).collect();
     let more = if cut.len() < value.len() { "…" } else { "" };
     format!("{cut:?}{more}")

@@ -6,6 +6,7 @@
 #[cfg(feature = "cli")]
 mod dotenv;
 mod fault;
+mod ledger;
 pub mod options;
 #[cfg(feature = "cli")]
 pub mod resolve;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use crate::cvd::CvdConfig;
 use crate::feed::endpoint::Endpoint;
+use crate::repair::rest::RestBase;
 use crate::snapshot::Market;
 
 #[cfg(feature = "cli")]
@@ -50,6 +52,8 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// The longest wait between two attempts to connect. 10 ms to 1 h.
     pub backoff_max: Duration,
+    /// How missing trades are found again.
+    pub repair: RepairConfig,
     /// Time between two statistics records, 1 s to 1 day; zero turns them off.
     pub stats_interval: Duration,
     /// The calculator's settings.
@@ -74,6 +78,7 @@ impl Config {
             print_every: 100,
             heartbeat_timeout: Duration::from_secs(60),
             backoff_max: Duration::from_secs(30),
+            repair: RepairConfig::default(),
             stats_interval: Duration::from_secs(60),
             calculator: CvdConfig::default(),
             output: OutputFormat::default(),
@@ -83,19 +88,55 @@ impl Config {
         }
     }
 
+    /// Where missing trades are asked for; `None` where nobody is.
+    pub fn rest(&self) -> Option<RestBase> {
+        if !self.repair.enabled {
+            return None;
+        }
+        let own = || RestBase::parse(&self.endpoint.rest_base()?, false).ok();
+        self.repair.rest_url.clone().or_else(own)
+    }
+
     /// Checks every setting against its range.
     ///
     /// # Errors
     /// [`ConfigError`] with every fault at once.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let faults = violations::of(self).into_iter();
-        ConfigError::check(faults.map(|v| Fault::of(v.option, &v.value, None, v.problem)).collect())
+        let faults = violations::of(self).into_iter().map(|violation| {
+            let fault = Fault::of(violation.option, &violation.value, None, violation.problem);
+            match violation.remedy {
+                Some(remedy) => fault.with_remedy(remedy),
+                None => fault,
+            }
+        });
+        ConfigError::check(faults.collect())
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self::with_endpoint(Endpoint::default())
+    }
+}
+
+/// How missing trades are found again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepairConfig {
+    /// Whether REST is asked at all; without it every hole is given up at once.
+    pub enabled: bool,
+    /// Where REST is; `None` for the host that belongs to the stream's. A stream host that is not the exchange's has
+    /// none, and then nothing is repaired.
+    pub rest_url: Option<RestBase>,
+    /// How long REST may bring nothing for a hole until it is given up, 100 ms to 1 day. Time in which REST must not be
+    /// asked does not count.
+    pub deadline: Duration,
+    /// Trades of one symbol that may wait behind a hole, 1 to 16,777,216.
+    pub hold_size: usize,
+}
+
+impl Default for RepairConfig {
+    fn default() -> Self {
+        Self { enabled: true, rest_url: None, deadline: Duration::from_secs(60), hold_size: 65_536 }
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Group {
     Trades,
     /// The connection.
     Connection,
+    /// What becomes of lost trades.
+    Repair,
     /// The calculation.
     Calculation,
     /// The records.
@@ -46,14 +48,22 @@ pub enum Group {
 
 impl Group {
     /// In the order of the help.
-    pub const ALL: [Self; 6] =
-        [Self::Trades, Self::Connection, Self::Calculation, Self::Records, Self::Diagnostics, Self::Ending];
+    pub const ALL: [Self; 7] = [
+        Self::Trades,
+        Self::Connection,
+        Self::Repair,
+        Self::Calculation,
+        Self::Records,
+        Self::Diagnostics,
+        Self::Ending,
+    ];
 
     /// What the heading says.
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Trades => "Which trades",
             Self::Connection => "Connection and queue",
+            Self::Repair => "Repair",
             Self::Calculation => "Calculation",
             Self::Records => "Records",
             Self::Diagnostics => "Diagnostics",
@@ -146,7 +156,7 @@ impl OptionSpec {
 pub const VARIABLE_PREFIX: &str = "CVD_STREAM_";
 
 /// Every option, in the order of the help.
-pub const OPTIONS: [OptionSpec; 20] = [
+pub const OPTIONS: [OptionSpec; 24] = [
     OptionSpec {
         bare_variable: Some("SYMBOL"),
         default: "ETHUSDT",
@@ -186,7 +196,7 @@ pub const OPTIONS: [OptionSpec; 20] = [
         ..value("url", "URL", Group::Trades)
     },
     OptionSpec {
-        help: "Allow an unencrypted ws:// address to another machine",
+        help: "Allow unencrypted ws:// and http:// addresses of other machines",
         more: "Anyone on the way could change the trades; meant for a relay in a network you trust.",
         scope: Scope::Live,
         ..switch("allow-plaintext", Group::Connection)
@@ -196,7 +206,7 @@ pub const OPTIONS: [OptionSpec; 20] = [
         default: "1024",
         range: "1 to 16777216 frames",
         help: "Frames that may wait between the socket and the calculation",
-        more: "When it is full the oldest frame gives way; it is counted and its trades are missed. The queue \
+        more: "When it is full the oldest frame gives way; it is counted, and its trades are fetched again (see Repair). The queue \
                also holds no more bytes than the larger of 16 MiB and 512 bytes per frame.",
         example: "4096",
         scope: Scope::Connected,
@@ -220,6 +230,47 @@ pub const OPTIONS: [OptionSpec; 20] = [
         example: "2m",
         scope: Scope::Connected,
         ..value("backoff-max", "DURATION", Group::Connection)
+    },
+    OptionSpec {
+        default: "on",
+        range: "on or off",
+        help: "Fetch missing trades over REST before any number moves",
+        more: "on: a hole in the ids, whatever its cause, holds the later trades of its symbol back until REST has \
+               filled it. off: nobody is asked, and every hole is named as missing at once.",
+        example: "off",
+        scope: Scope::Connected,
+        ..value("repair", "ON_OFF", Group::Repair)
+    },
+    OptionSpec {
+        range: "https://, or http:// to this machine",
+        help: "Where missing trades are asked for, if the stream's host does not tell",
+        more: "The exchange's own stream hosts tell their REST host. For any other --url, such as a relay, nothing is \
+               repaired unless this is given, because trades of another ledger must never be merged; a host of the \
+               exchange that has another market or network than the stream is refused. A path may follow the host; \
+               the exchange's own, such as /fapi/v1/aggTrades, is added to it.",
+        example: "https://fapi.binance.com",
+        scope: Scope::Live,
+        ..value("rest-url", "URL", Group::Repair)
+    },
+    OptionSpec {
+        default: "60s",
+        range: "100ms to 1d",
+        help: "How long REST may bring nothing for a hole until it is given up as missing",
+        more: "Only time in which REST may be asked counts: bans and a used-up weight do not. Until then the numbers of \
+               the symbol stand still.",
+        example: "5m",
+        scope: Scope::Connected,
+        ..value("repair-deadline", "DURATION", Group::Repair)
+    },
+    OptionSpec {
+        default: "65536",
+        range: "1 to 16777216 trades",
+        help: "Trades of a symbol that may wait behind a hole",
+        more: "When there are more, those that wait are discarded and fetched again with the hole. All symbols \
+               together hold no more than the larger of this and 524288 trades, about 64 MiB.",
+        example: "200000",
+        scope: Scope::Connected,
+        ..value("hold-size", "TRADES", Group::Repair)
     },
     OptionSpec {
         default: "300",

@@ -10,6 +10,7 @@ use super::values::{self, Problem};
 use super::violations::{self, normal_directives};
 use super::{Config, QueueLimits};
 use crate::feed::endpoint::{Endpoint, EndpointError};
+use crate::repair::rest::RestBase;
 use crate::snapshot::Market;
 use crate::units::Symbol;
 
@@ -98,12 +99,17 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Everything that was given and can be read; defaults for the rest.
     fn config(&mut self) -> Config {
-        let mut config = Config::with_endpoint(self.endpoint());
+        let allow_plaintext = self.read("allow-plaintext", values::switch).unwrap_or(false);
+        let mut config = Config::with_endpoint(self.endpoint(allow_plaintext));
         if let Some(frames) = self.read("queue-size", values::whole) {
             config.queue = QueueLimits::for_frames(frames);
         }
         self.set("heartbeat-timeout", values::duration, &mut config.heartbeat_timeout);
         self.set("backoff-max", values::duration, &mut config.backoff_max);
+        self.set("repair", values::on_off, &mut config.repair.enabled);
+        config.repair.rest_url = self.rest_url(allow_plaintext);
+        self.set("repair-deadline", values::duration, &mut config.repair.deadline);
+        self.set("hold-size", values::whole, &mut config.repair.hold_size);
         self.set("z-window", values::whole, &mut config.calculator.z_window);
         config.calculator.z_warmup = self.read("z-warmup", values::whole);
         self.set("ema-alpha", values::number, &mut config.calculator.ema_alpha);
@@ -119,11 +125,10 @@ impl Reader<'_> {
         config
     }
 
-    fn endpoint(&mut self) -> Endpoint {
+    fn endpoint(&mut self, allow_plaintext: bool) -> Endpoint {
         let symbol = self.read("symbol", values::symbol);
         let market = self.read("market", values::market);
         let testnet = self.read("testnet", values::switch).unwrap_or(false);
-        let allow_plaintext = self.read("allow-plaintext", values::switch).unwrap_or(false);
         let Some(url) = self.read("url", |text| Ok(text.to_owned())) else {
             let default = Endpoint::default();
             let symbols = symbol.map_or(default.symbols, |symbol| vec![symbol]);
@@ -143,6 +148,14 @@ impl Reader<'_> {
             self.fault(option, error.problem(), Some(error.remedy()));
             Endpoint::default()
         })
+    }
+
+    fn rest_url(&mut self, allow_plaintext: bool) -> Option<RestBase> {
+        let url = self.read("rest-url", |text| Ok(text.to_owned()))?;
+        let base = RestBase::parse(&url, allow_plaintext).map_err(|error| {
+            self.fault("rest-url", error.problem().to_owned(), Some(error.remedy().to_owned()));
+        });
+        base.ok()
     }
 
     fn set<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Problem>, setting: &mut T) {
@@ -187,9 +200,14 @@ impl Reader<'_> {
         for violation in violations::of(config) {
             let name = violation.option.name;
             // The warm-up is measured against the window, so a faulty window says nothing about it.
-            let in_doubt = name == "z-warmup" && config.calculator.z_warmup != Some(0);
-            if !(in_doubt && self.is_faulty("z-window")) {
-                self.fault(name, violation.problem, None);
+            let in_doubt = match name {
+                "z-warmup" => config.calculator.z_warmup != Some(0) && self.is_faulty("z-window"),
+                // Nor does a faulty address of the stream about whose trades REST has.
+                "rest-url" => ["symbol", "market", "testnet", "url"].iter().any(|name| self.is_faulty(name)),
+                _ => false,
+            };
+            if !in_doubt {
+                self.fault(name, violation.problem, violation.remedy);
             }
         }
     }

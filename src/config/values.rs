@@ -24,6 +24,12 @@ pub(super) fn switch(text: &str) -> Result<bool, Problem> {
     choice(text, &words).map_err(|_| "neither true nor false".to_owned())
 }
 
+pub(super) fn on_off(text: &str) -> Result<bool, Problem> {
+    choice(text, &[("on", true), ("off", false)])
+        .or_else(|_| switch(text))
+        .map_err(|_| "neither on nor off".to_owned())
+}
+
 pub(super) fn output(text: &str) -> Result<OutputFormat, Problem> {
     choice(text, &[("text", OutputFormat::Text), ("json", OutputFormat::Json)])
 }
@@ -124,6 +130,8 @@ mod tests {
         assert_eq!(switch("Yes"), Ok(true));
         assert_eq!(switch("0"), Ok(false));
         assert!(switch("on").is_err());
+        assert_eq!(["on", "OFF", "yes", "0"].map(on_off), [Ok(true), Ok(false), Ok(true), Ok(false)]);
+        assert!(on_off("maybe").is_err());
         assert_eq!(color("Never"), Ok(ColorChoice::Never));
         assert_eq!(log_output("stdout"), Ok(LogOutput::Stdout));
         assert!(output("xml").is_err());

@@ -4,6 +4,7 @@ use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::ledger::{self, Foreign};
 use super::options::OptionSpec;
 use super::{Config, QueueLimits};
 
@@ -13,6 +14,9 @@ pub(super) const MAX_QUEUE_FRAMES: usize = 16_777_216;
 const MAX_Z_WINDOW: usize = 1_000_000;
 const HEARTBEAT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=HOUR;
 const BACKOFF_MAX: RangeInclusive<Duration> = Duration::from_millis(10)..=HOUR;
+const REPAIR_DEADLINE: RangeInclusive<Duration> = Duration::from_millis(100)..=DAY;
+/// The largest `--hold-size`.
+const MAX_HOLD_SIZE: usize = 16_777_216;
 const STATS_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
 // Bounded, so that a deadline never leaves the clock's range.
 const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3650 * 86_400);
@@ -24,17 +28,15 @@ pub(super) struct Violation {
     pub(super) option: &'static OptionSpec,
     pub(super) value: String,
     pub(super) problem: String,
+    /// What to do, where that is not to write another value of the kind.
+    pub(super) remedy: Option<String>,
 }
 
 /// Every setting outside its range, in the order of the options.
 pub(super) fn of(config: &Config) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut add = |name: &str, value: String, problem: &str| {
-        let option =
-            OptionSpec::named(name).expect("the name is in the table because a test runs every line");
-        found.push(Violation { option, value, problem: problem.to_owned() });
-    };
-    let Config { endpoint, queue, calculator, .. } = config;
+    let mut add = |name: &str, value: String, problem: &str| found.push(violation(name, value, problem));
+    let Config { endpoint, queue, calculator, repair, .. } = config;
 
     if endpoint.symbols.is_empty() {
         add("symbol", String::new(), "no symbol, so nothing would arrive");
@@ -54,11 +56,15 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     };
     duration("heartbeat-timeout", config.heartbeat_timeout, &HEARTBEAT_TIMEOUT);
     duration("backoff-max", config.backoff_max, &BACKOFF_MAX);
+    duration("repair-deadline", repair.deadline, &REPAIR_DEADLINE);
     if !config.stats_interval.is_zero() {
         duration("stats-interval", config.stats_interval, &STATS_INTERVAL);
     }
     if let Some(value) = config.duration {
         duration("duration", value, &DURATION);
+    }
+    if let Some(problem) = outside(&repair.hold_size, &(1..=MAX_HOLD_SIZE)) {
+        add("hold-size", repair.hold_size.to_string(), problem);
     }
     if let Some(problem) = outside(&calculator.z_window, &(2..=MAX_Z_WINDOW)) {
         add("z-window", calculator.z_window.to_string(), problem);
@@ -79,8 +85,19 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     if config.count == Some(0) {
         add("count", "0".to_owned(), "too small");
     }
+    if let Some(rest_url) = &repair.rest_url
+        && let Err(Foreign { problem, remedy }) = ledger::check(rest_url, endpoint)
+    {
+        let violation = violation("rest-url", rest_url.to_string(), &problem);
+        found.push(Violation { remedy: Some(remedy), ..violation });
+    }
     found.sort_by_key(|violation| super::OPTIONS.iter().position(|option| option == violation.option));
     found
+}
+
+fn violation(name: &str, value: String, problem: &str) -> Violation {
+    let option = OptionSpec::named(name).expect("the name is in the table because a test runs every line");
+    Violation { option, value, problem: problem.to_owned(), remedy: None }
 }
 
 fn outside<T: PartialOrd + Debug>(value: &T, range: &RangeInclusive<T>) -> Option<&'static str> {
@@ -134,6 +151,7 @@ fn not_a_level(part: impl Display) -> String {
 mod tests {
     use super::*;
     use crate::feed::endpoint::Endpoint;
+    use crate::repair::rest::RestBase;
     use crate::snapshot::Market;
 
     #[test]
@@ -150,6 +168,9 @@ mod tests {
         config.heartbeat_timeout = Duration::from_millis(99);
         config.backoff_max = HOUR + Duration::from_nanos(1);
         config.stats_interval = Duration::from_millis(999);
+        config.repair.rest_url = RestBase::parse("https://api.binance.com", false).ok();
+        config.repair.deadline = Duration::ZERO;
+        config.repair.hold_size = 0;
         config.calculator.z_window = 1;
         config.calculator.z_warmup = Some(1);
         config.calculator.ema_alpha = f64::NAN;
@@ -166,6 +187,9 @@ mod tests {
                 "--queue-size",
                 "--heartbeat-timeout",
                 "--backoff-max",
+                "--rest-url",
+                "--repair-deadline",
+                "--hold-size",
                 "--z-window",
                 "--z-warmup",
                 "--ema-alpha",
@@ -196,6 +220,22 @@ mod tests {
         assert_eq!(config.validate(), Ok(()));
         config.calculator.z_warmup = Some(2);
         assert!(config.validate().is_err());
+    }
+
+    #[test]
+    fn the_edges_of_what_repair_may_be_told_are_in_range() {
+        let mut config = Config::default();
+        for (size, valid) in [(0, false), (1, true), (MAX_HOLD_SIZE, true), (MAX_HOLD_SIZE + 1, false)] {
+            config.repair.hold_size = size;
+            assert_eq!(config.validate().is_ok(), valid, "{size}");
+        }
+        config.repair.hold_size = 1;
+        let (least, most) = (Duration::from_millis(100), DAY);
+        let nano = Duration::from_nanos(1);
+        for (deadline, valid) in [(least - nano, false), (least, true), (most, true), (most + nano, false)] {
+            config.repair.deadline = deadline;
+            assert_eq!(config.validate().is_ok(), valid, "{deadline:?}");
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Reading {
     /// All values of the window are equal (exactly); `z` is then 0. Because every accepted trade moves
     /// CVD, this happens only while the window holds a single previous value.
     pub std_zero: bool,
-    /// Trades refused so far: quantity ≤ 0, no side, or a sum beyond `i128`.
+    /// Trades refused so far: quantity or price ≤ 0, no side, or a sum beyond `i128`.
     pub bad_points: u64,
 }
 
@@ -47,6 +47,9 @@ pub enum BadPointReason {
     /// Quantity zero or negative.
     #[error("quantity is not positive")]
     Quantity,
+    /// Price zero or negative: a row that the exchange has voided.
+    #[error("price is not positive")]
+    Price,
     /// No side, and the tick rule cannot tell it.
     #[error("no side, and the tick rule cannot tell")]
     NoSide,
@@ -112,9 +115,12 @@ impl Cvd {
     /// Applies a trade.
     ///
     /// # Errors
-    /// [`BadPoint`] if its quantity is not positive or the sum would leave `i128`.
+    /// [`BadPoint`] if its quantity or its price is not positive or the sum would leave `i128`.
     #[inline]
     pub fn apply(&mut self, trade: &AggTrade) -> Result<Reading, BadPoint> {
+        if trade.price.units() <= 0 && trade.qty.units() > 0 {
+            return Err(self.refuse(BadPointReason::Price));
+        }
         let reading = self.add(trade.qty, trade.aggressor)?;
         self.tick_rule.remember(Some(trade.price), trade.aggressor, Some(trade.traded_at));
         Ok(reading)
@@ -166,6 +172,13 @@ impl Cvd {
     /// The settings it was made with.
     pub fn config(&self) -> CvdConfig {
         self.config
+    }
+
+    /// Trades are missing before the next one: CVD, EMA and everything else go on, but the window of the Z-score begins
+    /// anew, because no value from before can be compared with those to come.
+    pub fn restart_window(&mut self) {
+        self.window = LevelWindow::new(self.config.baseline_values());
+        (self.last.z, self.last.warmup, self.last.std_zero) = (None, true, false);
     }
 
     /// Forgets every trade: CVD is at its start again, the window, the EMA, the tick rule and the count of

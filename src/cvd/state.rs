@@ -19,7 +19,8 @@ pub struct CvdState {
     pub delta: QtyDelta,
     /// The EMA, by [`f64::to_bits`]; `None` before the first trade.
     pub ema_bits: Option<u64>,
-    /// The last CVD values, oldest first, at most `z_window` of them; the last one is `cvd`.
+    /// The last CVD values, oldest first, at most `z_window` of them; the last one is `cvd`. Empty before the first
+    /// trade and after [`Cvd::restart_window`].
     pub window: Vec<QtyDelta>,
     /// Trades refused so far.
     pub bad_points: u64,
@@ -45,7 +46,7 @@ pub enum CvdStateError {
     /// Neighbours in the window that no single trade connects: equal, or too far apart.
     #[error("no trade leads from value {} of the window to value {}", .0 - 1, .0)]
     Step(usize),
-    /// CVD is not the newest value of the window, or not `start` while the window is empty.
+    /// CVD is not the newest value of the window, or not `start` before the first trade.
     #[error("cvd is {cvd} but the window says {window}")]
     Cvd {
         /// The state's CVD.
@@ -89,14 +90,15 @@ impl Cvd {
         }
         cvd.window =
             LevelWindow::from_values(config.baseline_values(), &state.window).map_err(CvdStateError::Step)?;
-        state.check_sums()?;
+        let has_past = state.has_past();
         let ema = state.ema_bits.map(f64::from_bits);
-        if ema.is_some() == state.window.is_empty() || ema.is_some_and(|ema| !ema.is_finite()) {
+        if ema.is_some() != has_past || ema.is_some_and(|ema| !ema.is_finite()) {
             return Err(CvdStateError::Ema);
         }
+        state.check_sums()?;
         cvd.ema = Ema::new(config.ema_alpha, ema);
         // Every accepted trade leaves a side behind, and nothing else does.
-        if !state.tick_rule.is_possible() || state.tick_rule.last_side.is_some() == state.window.is_empty() {
+        if !state.tick_rule.is_possible() || state.tick_rule.last_side.is_some() != has_past {
             return Err(CvdStateError::TickRule);
         }
         cvd.tick_rule = state.tick_rule;
@@ -115,20 +117,31 @@ impl Cvd {
 }
 
 impl CvdState {
+    /// Whether there was a trade. Each leaves a delta, an EMA and a side; where one of them contradicts the other two,
+    /// it is the one that is wrong.
+    fn has_past(&self) -> bool {
+        let traces =
+            [self.delta != QtyDelta::ZERO, self.ema_bits.is_some(), self.tick_rule.last_side.is_some()];
+        traces.into_iter().filter(|trace| *trace).count() >= 2
+    }
+
     /// CVD, the last delta, the start and the window have to agree.
     fn check_sums(&self) -> Result<(), CvdStateError> {
-        let newest = self.window.last().copied().unwrap_or(self.start);
+        let has_past = self.has_past();
+        let nothing = if has_past { self.cvd } else { self.start };
+        let newest = self.window.last().copied().unwrap_or(nothing);
         if self.cvd != newest {
             return Err(CvdStateError::Cvd { cvd: self.cvd, window: newest });
         }
-        // A window has room for two values at least, so one alone is that of the very first trade.
+        // A window that holds fewer than two values may have been restarted; then nothing tells the value before.
         let before = match self.window.len() {
-            0 | 1 => self.start,
-            len => self.window[len - 2],
+            0 | 1 => None,
+            len => Some(self.window[len - 2]),
         };
         let is_a_trade = self.delta.units().unsigned_abs() <= i64::MAX as u128
-            && (self.delta == QtyDelta::ZERO) == self.window.is_empty();
-        if is_a_trade && before.checked_add(self.delta) == Some(self.cvd) {
+            && (self.delta != QtyDelta::ZERO) == has_past
+            && (has_past || self.window.is_empty());
+        if is_a_trade && before.is_none_or(|before| before.checked_add(self.delta) == Some(self.cvd)) {
             Ok(())
         } else {
             Err(CvdStateError::Delta(self.delta))
@@ -188,8 +201,6 @@ mod tests {
             refused(|state| state.window.truncate(1)),
             CvdStateError::Cvd { cvd: units(965), window: units(989) }
         );
-        // A single value has to be one trade away from the start.
-        assert_eq!(refused(|state| state.window = vec![state.cvd]), CvdStateError::Delta(units(-9)));
         assert_eq!(refused(|state| state.ema_bits = None), CvdStateError::Ema);
         assert_eq!(refused(|state| state.ema_bits = Some(f64::NAN.to_bits())), CvdStateError::Ema);
         assert_eq!(refused(|state| state.tick_rule.repeats = 1), CvdStateError::TickRule);
@@ -199,6 +210,24 @@ mod tests {
             Cvd::from_state(config, used().state()).unwrap_err(),
             CvdStateError::Config(CvdConfigError::Alpha(2.0))
         );
+    }
+
+    #[test]
+    fn a_restarted_window_leads_back_too() {
+        let mut cvd = used();
+        for trades in 0..4 {
+            let again = Cvd::from_state(CONFIG, cvd.state()).unwrap();
+            assert_eq!((again.reading(), again.state()), (cvd.reading(), cvd.state()));
+            if trades == 0 {
+                cvd.restart_window();
+                assert_eq!((cvd.reading().z, cvd.reading().warmup), (None, true));
+            } else {
+                let reading = cvd.apply_sided(Qty::from_units(trades), Aggressor::Buyer).unwrap();
+                // Two values before it are needed, and none of them may be from before the restart.
+                assert_eq!(reading.warmup, trades < 3, "{trades}");
+            }
+        }
+        assert_eq!(cvd.reading().cvd, QtyDelta::from_units(965 + 6));
     }
 
     #[test]

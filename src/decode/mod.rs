@@ -12,8 +12,11 @@ use crate::units::DecimalError;
 
 mod digits;
 mod literal;
+mod page;
 mod scan;
 mod typed;
+
+pub use page::{MAX_ROWS, PageFault, page};
 
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq)]

@@ -82,6 +82,29 @@ fn trade(mut fields: Fields<'_>) -> Result<Message<'_>, Malformed> {
     if !ascii_symbol(&symbol) && !Symbol::is_symbol(&symbol) {
         return Err(Malformed::Symbol);
     }
+    let trade = trade_of(&mut fields, id, event_at)?;
+    Ok(Message::Trade { symbol, trade })
+}
+
+/// Reads one row of REST's, which knows no `e`, `E` and `s`. The outer error is the JSON's; `Ok(None)` is a
+/// value that is no object.
+pub(super) fn row<'a, D: Deserializer<'a>>(json: D) -> Result<Option<Result<AggTrade, Malformed>>, D::Error> {
+    let mut fields = Fields::default();
+    let reader = Reader { own: Some((&mut fields, Keys::OfRow)), parts: None };
+    let Value::Object = reader.deserialize(json)? else { return Ok(None) };
+    let mut trade = || {
+        fields.unique()?;
+        let id = AggTradeId(fields.natural(Key::TradeId)?);
+        trade_of(&mut fields, id, None)
+    };
+    Ok(Some(trade()))
+}
+
+fn trade_of(
+    fields: &mut Fields<'_>,
+    id: AggTradeId,
+    event_at: Option<UnixMillis>,
+) -> Result<AggTrade, Malformed> {
     let price = Price::from_units(fields.decimal(Key::Price)?);
     let qty = Qty::from_units(fields.decimal(Key::Qty)?);
     let qty_without_rpi = match fields.has(Key::QtyWithoutRpi) {
@@ -95,7 +118,7 @@ fn trade(mut fields: Fields<'_>) -> Result<Message<'_>, Malformed> {
         Value::Bool(buyer_is_maker) => Aggressor::from_buyer_is_maker(buyer_is_maker),
         _ => return Err(Malformed::WrongType(Key::BuyerIsMaker.text())),
     };
-    let trade = AggTrade {
+    Ok(AggTrade {
         id,
         price,
         qty,
@@ -105,8 +128,7 @@ fn trade(mut fields: Fields<'_>) -> Result<Message<'_>, Malformed> {
         traded_at,
         event_at,
         aggressor,
-    };
-    Ok(Message::Trade { symbol, trade })
+    })
 }
 
 /// `error` counts before `result`, and a `null` in it means that there was none.
@@ -170,12 +192,13 @@ impl Key {
     }
 }
 
-/// Which keys have a meaning in an object: every one in the frame itself, those of an event in `data`, code
-/// and message in `error`.
+/// Which keys have a meaning in an object: every one in the frame itself, those of an event in `data`, those
+/// of a trade in a row, code and message in `error`.
 #[derive(Clone, Copy)]
 enum Keys {
     All,
     OfEvent,
+    OfRow,
     OfError,
 }
 
@@ -205,6 +228,10 @@ impl Keys {
         let known = match self {
             Self::All => true,
             Self::OfEvent => (key as usize) < Key::Stream as usize,
+            Self::OfRow => {
+                (key as usize) < Key::Stream as usize
+                    && !matches!(key, Key::Event | Key::EventAt | Key::Symbol)
+            }
             Self::OfError => key as usize >= Key::Code as usize,
         };
         known.then_some(key)

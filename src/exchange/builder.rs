@@ -2,23 +2,29 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::Exchange;
+use super::clock::ExchangeClock;
 use super::connection::Shared;
 use super::control::ErrorShape;
-use super::director::{Director, wall_clock};
+use super::director::Director;
 use super::hub::Hub;
 use super::ledger::Ledger;
 use super::market::{Listing, MAX_LATENCY_MS, MarketModel};
-use super::rest::{Rest, RestScript};
+use super::network::PipeNetwork;
+use super::rest::Rest;
+use super::rest_script::RestScript;
 use super::route::Routing;
 use super::rules::Rules;
 use super::script::Script;
-use super::server::{Port, listen, turned};
+use super::server::{Port, turned};
+use super::socket::Harbour;
 use super::stats::Counters;
 use crate::snapshot::Market;
 use crate::units::{Symbol, UnixMillis};
@@ -30,6 +36,20 @@ const LEDGER_CAPACITY: usize = 1_000_000;
 /// Acts and orders that can wait to be played.
 const ACTS: usize = 64;
 
+/// The ports of an exchange without sockets.
+const FAKE_PORTS: (u16, u16) = (1, 2);
+
+/// When trades happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Time {
+    /// At the model's own times.
+    OfTheModel,
+    /// When they are made, by a clock that goes with tokio's.
+    Simulated,
+    /// When they are made, by the system's clock.
+    OfTheSystem,
+}
+
 /// Settings of an exchange to be. See [`Exchange::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "an exchange runs only after `start`"]
@@ -38,7 +58,8 @@ pub struct ExchangeBuilder {
     listings: Vec<Listing>,
     seed: u64,
     start: UnixMillis,
-    wall_clock: bool,
+    time: Time,
+    in_memory: bool,
     script: Script,
     rules: Rules,
     port: u16,
@@ -55,7 +76,8 @@ impl Default for ExchangeBuilder {
             listings: Vec::new(),
             seed: 0,
             start: START,
-            wall_clock: false,
+            time: Time::OfTheModel,
+            in_memory: false,
             script: Script::default(),
             rules: Rules::of(Market::UsdM),
             port: 0,
@@ -94,15 +116,25 @@ impl ExchangeBuilder {
         self
     }
 
-    /// When the model's first trade happens.
+    /// What the exchange's clock shows at the start, and when the model's first trade happens. The clock goes with
+    /// tokio's time.
     pub fn start_time(mut self, start: UnixMillis) -> Self {
         self.start = start;
         self
     }
 
-    /// Lets trades happen now rather than at the model's own times.
+    /// Lets trades happen now, by the system's clock, rather than at the model's own times.
     pub fn wall_clock(mut self) -> Self {
-        self.wall_clock = true;
+        self.time = Time::OfTheSystem;
+        self
+    }
+
+    /// Opens no sockets: the exchange is reached through [`Exchange::network`], at addresses that mean nothing
+    /// elsewhere. Trades happen when they are made, by the exchange's clock, so that under tokio's paused time the
+    /// same seed and the same client give the same bytes.
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self.time = Time::Simulated;
         self
     }
 
@@ -211,40 +243,65 @@ impl ExchangeBuilder {
     /// If a port cannot be had, or a symbol is none or listed twice.
     pub async fn start(self) -> io::Result<Exchange> {
         let listings = self.listed()?;
-        let stream = listen(self.port)?;
-        let rest = listen(self.rest_port)?;
-        let (address, rest_address) = (stream.local_addr()?, rest.local_addr()?);
+        let pipes = self.in_memory.then(|| Arc::new(PipeNetwork::default()));
+        let harbour = pipes.clone().map_or(Harbour::Tcp, Harbour::Pipe);
+        let asked = if self.in_memory { FAKE_PORTS } else { (self.port, self.rest_port) };
+        let (stream, rest) = (harbour.listen(asked.0)?, harbour.listen(asked.1)?);
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (address, rest_address) = (at(stream.port(asked.0)?), at(rest.port(asked.1)?));
+        let clock = match self.time {
+            Time::OfTheSystem => ExchangeClock::System,
+            Time::OfTheModel | Time::Simulated => ExchangeClock::starting_at(self.start),
+        };
 
         let counters = Counters::default();
         let hub = Hub::new(counters.clone());
         let ledger = Ledger::new(&listings, self.ledger_capacity);
         let rest_script = RestScript::default();
-        rest_script.lag(self.rest_lag);
+        rest_script.lock().shade.ids = self.rest_lag;
         let symbols = listings.iter().map(|listing| listing.symbol.clone()).collect();
-        let model = MarketModel::new(&listings, self.seed, self.first_moment());
+        let first_moment = match self.time {
+            Time::OfTheModel => self.start,
+            Time::Simulated | Time::OfTheSystem => UnixMillis(clock.now().0 - MAX_LATENCY_MS),
+        };
+        let model = MarketModel::new(&listings, self.seed, first_moment);
         let (market, routing) = (self.rules.market, self.rules.routing);
-        let shared = Shared { listings: listings.into(), rules: self.rules, counters: counters.clone() };
+        let shared =
+            Shared { listings: listings.into(), rules: self.rules, counters: counters.clone(), clock };
         let (plays, to_play) = mpsc::channel(ACTS);
         let (orders, to_obey) = mpsc::channel(ACTS);
         let stop = watch::Sender::new(false);
 
         let mut director =
             Director::new(shared.clone(), model, ledger.clone(), hub.clone(), rest_script.clone(), to_play);
-        director.wall_clock = self.wall_clock;
+        director.steered = self.time != Time::OfTheModel;
         let mut acts = VecDeque::from(self.script.acts);
         director.open(&mut acts);
         let mut stopped = stop.subscribe();
         let at_end = self.script.at_end;
         let directing = async move {
             tokio::select! {
+                biased;
                 () = director.run(acts, at_end) => {}
                 () = turned(&mut stopped) => {}
             }
             Ok(())
         };
-        let port = Port { shared: shared.clone(), hub, orders: to_obey, stop: stop.subscribe() };
-        let missing = self.rest_missing.into();
-        let rest_port = Rest { shared, ledger: ledger.clone(), script: rest_script, missing };
+        let port = Port {
+            shared: shared.clone(),
+            hub,
+            harbour,
+            port: address.port(),
+            orders: to_obey,
+            stop: stop.subscribe(),
+        };
+        let missing: Arc<[_]> = self.rest_missing.into();
+        let rest_port = Rest {
+            shared,
+            ledger: ledger.clone(),
+            script: rest_script.clone(),
+            missing: Arc::clone(&missing),
+        };
         let tasks = vec![
             tokio::spawn(directing),
             tokio::spawn(port.run(stream)),
@@ -253,6 +310,9 @@ impl ExchangeBuilder {
         Ok(Exchange {
             address,
             rest_address,
+            pipes,
+            rest_script,
+            rest_missing: missing,
             symbols,
             market,
             routing,
@@ -281,9 +341,5 @@ impl ExchangeBuilder {
             }
         }
         Ok(listings)
-    }
-
-    fn first_moment(&self) -> UnixMillis {
-        if self.wall_clock { UnixMillis(wall_clock().0 - MAX_LATENCY_MS) } else { self.start }
     }
 }

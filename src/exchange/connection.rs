@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::clock::ExchangeClock;
 use super::control::Subscriptions;
 use super::hub::{Batch, Cue, Entry};
 use super::market::Listing;
 use super::route::Route;
 use super::rules::Rules;
 use super::server::turned;
+use super::socket::{ReadHalf, Socket, WriteHalf};
 use super::stats::Counters;
 use super::wire::{self, ClientFrame};
 
@@ -34,6 +34,7 @@ pub(super) struct Shared {
     pub(super) listings: Arc<[Listing]>,
     pub(super) rules: Rules,
     pub(super) counters: Counters,
+    pub(super) clock: ExchangeClock,
 }
 
 /// How a connection ended on our side.
@@ -47,7 +48,7 @@ enum End {
 
 /// Serves a connection after its handshake, until it ends or `stop` turns.
 pub(super) async fn serve(
-    mut socket: TcpStream,
+    mut socket: Socket,
     shared: Shared,
     route: Route,
     entry: Entry,
@@ -58,6 +59,7 @@ pub(super) async fn serve(
     let (read, write) = socket.split();
     let mut connection = Connection::new(&shared, &route, entry, mute);
     let end = tokio::select! {
+        biased;
         end = connection.run(read, write, cues) => end.unwrap_or(End::Reset),
         () = turned(&mut stop) => return,
     };
@@ -72,20 +74,14 @@ pub(super) async fn serve(
                 }
             };
             tokio::select! {
+                biased;
                 _ = tokio::time::timeout(FAREWELL, farewell) => {}
                 () = turned(&mut stop) => {}
             }
         }
-        End::Reset => reset(socket),
+        End::Reset => socket.reset(),
         End::HalfOpen => turned(&mut stop).await,
     }
-}
-
-/// Ends a TCP connection with RST instead of FIN.
-pub(super) fn reset(socket: TcpStream) {
-    // Where the option cannot be set, the plain end is the next best.
-    drop(socket.set_zero_linger());
-    drop(socket);
 }
 
 struct Connection<'a> {

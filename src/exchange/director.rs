@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -11,11 +11,11 @@ use super::connection::Shared;
 use super::hub::{Batch, Cue, Hub, Welcome};
 use super::ledger::Ledger;
 use super::market::{MAX_LATENCY_MS, MarketModel};
-use super::rest::RestScript;
+use super::rest_script::RestScript;
 use super::script::{Act, AtEnd};
 use super::wire;
 use crate::trade::AggTrade;
-use crate::units::UnixMillis;
+use crate::units::{AggTradeId, Price, Qty, UnixMillis};
 
 /// Trades per batch: about 50 KB on the wire.
 const BATCH: u64 = 256;
@@ -38,9 +38,19 @@ pub(super) struct Director {
     pub(super) hub: Hub,
     pub(super) rest: RestScript,
     pub(super) plays: mpsc::Receiver<Play>,
-    /// Whether trades happen now rather than at the model's own times.
-    pub(super) wall_clock: bool,
+    /// Whether trades happen now, by the exchange's clock, rather than at the model's own times.
+    pub(super) steered: bool,
     remembered: VecDeque<(usize, AggTrade)>,
+}
+
+/// What is special about trades that are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Cut on the wire.
+    Corrupt,
+    /// Void, as the exchange leaves duplicates of its own.
+    Voided,
 }
 
 /// Whom an act concerns.
@@ -59,7 +69,7 @@ impl Director {
         rest: RestScript,
         plays: mpsc::Receiver<Play>,
     ) -> Self {
-        Self { shared, market, ledger, hub, rest, plays, wall_clock: false, remembered: VecDeque::new() }
+        Self { shared, market, ledger, hub, rest, plays, steered: false, remembered: VecDeque::new() }
     }
 
     /// Arms the handshakes a script begins with, so that they hold from the very first connection.
@@ -121,12 +131,15 @@ impl Director {
         }
         // Acts that do nothing to an open connection need not wait for one, and return.
         match act {
-            Act::Trades(n) => self.trade(*n, aim, false).await,
+            Act::Trades(n) => self.trade(*n, aim, Kind::Plain).await,
             Act::TradesPaced { n, per_second } => self.trade_paced(*n, *per_second, aim).await,
             Act::SkipIds(n) => return self.skip(*n, aim),
             Act::Repeat(n) => self.repeat(*n, aim).await,
             Act::Reorder(n) => self.reorder(*n, aim).await,
-            Act::Corrupt(n) => self.trade(*n, aim, true).await,
+            Act::Corrupt(n) => self.trade(*n, aim, Kind::Corrupt).await,
+            Act::ZeroQty(n) => self.trade(*n, aim, Kind::Voided).await,
+            Act::Conflict(n) => self.conflict(*n, aim).await,
+            Act::Implausible(id) => self.implausible(*id, aim).await,
             Act::RestartIds(first) => return self.restart_ids(*first, aim),
             Act::Frame(text) => self.message(wire::TEXT, text.as_bytes(), aim).await,
             Act::Binary(bytes) => self.message(wire::BINARY, bytes, aim).await,
@@ -158,7 +171,10 @@ impl Director {
                 return self.rest.refuse(*status, retry_after.as_deref(), *times);
             }
             Act::CutRest(times) => return self.rest.cut(*times),
-            Act::LagRest(ids) => return self.rest.lag(*ids),
+            Act::LagRest(ids) => return self.rest.lock().shade.ids = *ids,
+            Act::LagRestTime(time) => return self.rest.lock().shade.time = *time,
+            Act::SlowRest(slowness) => return self.rest.lock().slowness = *slowness,
+            Act::LoseFromRest(n) => return self.lose_from_rest(*n, aim),
             Act::On(..) | Act::Of(..) => {}
         }
         self.settle(aim).await;
@@ -189,13 +205,16 @@ impl Director {
         cue(&lines, || Cue::Message(opcode, payload.clone())).await;
     }
 
-    async fn trade(&mut self, n: u64, aim: Aim, corrupt: bool) {
+    async fn trade(&mut self, n: u64, aim: Aim, kind: Kind) {
         let mut left = n;
         while left > 0 {
             let lines = self.hub.receivers(aim.connection).await;
-            let trades = self.make(left.min(BATCH), aim);
+            let mut trades = self.make(left.min(BATCH), aim);
             left -= trades.len() as u64;
-            self.publish(&lines, trades, corrupt).await;
+            if kind == Kind::Voided {
+                trades.iter_mut().for_each(|(_, trade)| void(trade));
+            }
+            self.publish(&lines, trades, kind).await;
         }
     }
 
@@ -210,7 +229,7 @@ impl Director {
                 let lines = self.hub.receivers(aim.connection).await;
                 let trades = self.make((due - made).min(BATCH), aim);
                 made += trades.len() as u64;
-                self.publish(&lines, trades, false).await;
+                self.publish(&lines, trades, Kind::Plain).await;
             }
             sleep(PACE).await;
         }
@@ -222,26 +241,27 @@ impl Director {
         let mut made = 0;
         loop {
             tokio::select! {
-                () = sleep_until(Instant::now() + PACE) => {}
+                biased;
                 Some(play) = self.plays.recv() => {
                     let pause = Instant::now();
                     self.play_by_hand(play).await;
                     start += pause.elapsed();
                 }
+                () = sleep_until(Instant::now() + PACE) => {}
             }
             let due = due(start, per_second);
             while made < due {
                 let trades = self.make((due - made).min(BATCH), Aim::default());
                 made += trades.len() as u64;
-                self.publish(&self.hub.receiving(), trades, false).await;
+                self.publish(&self.hub.receiving(), trades, Kind::Plain).await;
             }
         }
     }
 
     fn make(&mut self, n: u64, aim: Aim) -> Vec<(usize, AggTrade)> {
-        if self.wall_clock {
+        if self.steered {
             // So long ago that no event claims to be from the future.
-            self.market.advance_to(UnixMillis(wall_clock().0 - MAX_LATENCY_MS));
+            self.market.advance_to(UnixMillis(self.shared.clock.now().0 - MAX_LATENCY_MS));
         }
         let one = |market: &mut MarketModel| match aim.listing {
             Some(index) => (index, market.trade_of(index)),
@@ -250,7 +270,8 @@ impl Director {
         (0..n).map(|_| one(&mut self.market)).collect()
     }
 
-    async fn publish(&mut self, lines: &[mpsc::Sender<Cue>], trades: Vec<(usize, AggTrade)>, corrupt: bool) {
+    async fn publish(&mut self, lines: &[mpsc::Sender<Cue>], trades: Vec<(usize, AggTrade)>, kind: Kind) {
+        let corrupt = kind == Kind::Corrupt;
         self.ledger.record(&trades, !lines.is_empty() && !corrupt);
         let batch = self.batch(&trades, corrupt);
         for trade in trades {
@@ -288,14 +309,59 @@ impl Director {
 
     async fn repeat(&mut self, n: usize, aim: Aim) {
         let lines = self.hub.receivers(aim.connection).await;
+        self.send(&lines, &self.last_made(n, aim)).await;
+    }
+
+    async fn conflict(&mut self, n: usize, aim: Aim) {
+        let lines = self.hub.receivers(aim.connection).await;
+        let mut trades = self.last_made(n, aim);
+        // What is void stays void.
+        trades.retain(|(_, trade)| trade.qty.units() > 0);
+        for (index, trade) in &mut trades {
+            trade.qty = Qty::from_units(trade.qty.units() + self.shared.listings[*index].lot.units());
+        }
+        self.send(&lines, &trades).await;
+    }
+
+    async fn implausible(&mut self, id: i64, aim: Aim) {
+        let lines = self.hub.receivers(aim.connection).await;
+        // Like the trade that is to come next, which goes on existing.
+        let mut market = self.market.clone();
+        let (index, trade) = match aim.listing {
+            Some(index) => (index, market.trade_of(index)),
+            None => market.trade(),
+        };
+        self.send(&lines, &[(index, AggTrade { id: AggTradeId(id), ..trade })]).await;
+    }
+
+    /// The last so many trades that were sent, oldest first.
+    fn last_made(&self, n: usize, aim: Aim) -> Vec<(usize, AggTrade)> {
         let matching =
             self.remembered.iter().filter(|(index, _)| aim.listing.is_none_or(|only| only == *index));
         let mut trades: Vec<_> = matching.rev().take(n).copied().collect();
         trades.reverse();
+        trades
+    }
+
+    /// Sends trades that the ledger knows already, or never will.
+    async fn send(&self, lines: &[mpsc::Sender<Cue>], trades: &[(usize, AggTrade)]) {
         for trades in trades.chunks(BATCH as usize) {
             let batch = self.batch(trades, false);
-            cue(&lines, || Cue::Trades(batch.clone())).await;
+            cue(lines, || Cue::Trades(batch.clone())).await;
         }
+    }
+
+    fn lose_from_rest(&self, n: u64, aim: Aim) {
+        for index in self.concerned(aim) {
+            if let Some(ids) = self.ledger.last_ids(index, n) {
+                self.rest.lose(index, ids);
+            }
+        }
+    }
+
+    /// The listings that an act concerns.
+    fn concerned(&self, aim: Aim) -> impl Iterator<Item = usize> + use<> {
+        (0..self.market.len()).filter(move |index| aim.listing.is_none_or(|only| only == *index))
     }
 
     async fn reorder(&mut self, n: usize, aim: Aim) {
@@ -303,18 +369,14 @@ impl Director {
         let mut trades = self.make(n.min(REMEMBERED) as u64, aim);
         self.ledger.record(&trades, !lines.is_empty());
         trades.reverse();
-        for trades in trades.chunks(BATCH as usize) {
-            let batch = self.batch(trades, false);
-            cue(&lines, || Cue::Trades(batch.clone())).await;
-        }
+        self.send(&lines, &trades).await;
     }
 
     fn restart_ids(&mut self, first: i64, aim: Aim) {
-        for index in 0..self.market.len() {
-            if aim.listing.is_none_or(|only| only == index) {
-                self.market.restart_ids(index, first);
-                self.ledger.begin_epoch(index);
-            }
+        for index in self.concerned(aim) {
+            self.market.restart_ids(index, first);
+            self.ledger.begin_epoch(index);
+            self.rest.begin_epoch(index);
         }
     }
 
@@ -339,10 +401,11 @@ async fn cue(lines: &[mpsc::Sender<Cue>], what: impl Fn() -> Cue) {
     }
 }
 
-/// Now, by the system's clock.
-pub(super) fn wall_clock() -> UnixMillis {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+/// What is left of a trade that the exchange takes back: its id.
+fn void(trade: &mut AggTrade) {
+    (trade.price, trade.qty) = (Price::from_units(0), Qty::from_units(0));
+    trade.qty_without_rpi = trade.qty_without_rpi.map(|_| Qty::from_units(0));
+    (trade.first_trade_id, trade.last_trade_id) = (-1, -1);
 }
 
 fn due(start: Instant, per_second: u32) -> u64 {

@@ -1,9 +1,13 @@
 //! What truly happened: every trade the exchange made, whether or not the wire carried it.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::time::Instant;
+
 use super::market::Listing;
+use super::rest_script::Shade;
 use crate::trade::AggTrade;
 use crate::units::{AggTradeId, QtyDelta, Symbol, UnixMillis};
 
@@ -28,10 +32,15 @@ struct Book {
     trades: VecDeque<AggTrade>,
     /// Where the present run of ids begins in `trades`; REST knows nothing older.
     epoch: usize,
+    /// When the newest trades were made: each entry stands for all up to its id.
+    made_at: VecDeque<(Instant, AggTradeId)>,
     cvd: QtyDelta,
     made: u64,
     sent: u64,
 }
+
+/// Moments remembered per symbol.
+const MOMENTS: usize = 65_536;
 
 impl Ledger {
     pub(super) fn new(listings: &[Listing], capacity: usize) -> Self {
@@ -78,10 +87,18 @@ impl Ledger {
     }
 
     pub(super) fn record(&self, trades: &[(usize, AggTrade)], sent: bool) {
+        let now = Instant::now();
         let mut books = self.lock();
         let capacity = books.capacity;
         for (index, trade) in trades {
             let book = &mut books.books[*index];
+            match book.made_at.back_mut() {
+                Some((moment, upto)) if *moment == now => *upto = trade.id,
+                _ => book.made_at.push_back((now, trade.id)),
+            }
+            if book.made_at.len() > MOMENTS {
+                book.made_at.pop_front();
+            }
             if book.trades.len() == capacity {
                 book.trades.pop_front();
                 book.epoch = book.epoch.saturating_sub(1);
@@ -97,6 +114,30 @@ impl Ledger {
     pub(super) fn begin_epoch(&self, index: usize) {
         let book = &mut self.lock().books[index];
         book.epoch = book.trades.len();
+        book.made_at.clear();
+    }
+
+    /// The last so many ids of the present epoch, if there are any.
+    pub(super) fn last_ids(&self, index: usize, n: u64) -> Option<RangeInclusive<i64>> {
+        let books = self.lock();
+        let book = &books.books[index];
+        let mut epoch = book.trades.range(book.epoch..);
+        let (first, last) = (epoch.next()?.id.0, book.trades.back()?.id.0);
+        let n = i64::try_from(n).ok().filter(|n| *n > 0)?;
+        Some(last.saturating_sub(n - 1).max(first)..=last)
+    }
+
+    /// The newest id that is not in the shade.
+    pub(super) fn newest_visible(&self, index: usize, shade: Shade) -> Option<AggTradeId> {
+        let books = self.lock();
+        let book = &books.books[index];
+        let AggTradeId(newest) = book.trades.back()?.id;
+        let by_ids = newest.saturating_sub(i64::try_from(shade.ids).unwrap_or(i64::MAX));
+        if shade.time.is_zero() {
+            return Some(AggTradeId(by_ids));
+        }
+        let seen = book.made_at.iter().rev().find(|(moment, _)| moment.elapsed() >= shade.time);
+        seen.map(|(_, id)| AggTradeId(id.0.min(by_ids)))
     }
 
     /// Up to `limit` visible trades from `from` on, oldest first, found without walking the whole book.

@@ -50,7 +50,7 @@ impl Listing {
 
 /// Makes trades: a random walk on the tick, bursts of one aggressor, heavy-tailed quantities, consecutive
 /// ids, raw ids with the normal jumps. Deterministic for a seed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MarketModel {
     rng: fastrand::Rng,
     lanes: Vec<Lane>,
@@ -124,7 +124,7 @@ impl MarketModel {
 pub(super) const MAX_LATENCY_MS: i64 = 160;
 
 /// The flow of one symbol.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lane {
     listing: Listing,
     rng: fastrand::Rng,

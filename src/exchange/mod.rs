@@ -1,7 +1,8 @@
 //! The practice exchange: a loopback server that speaks Binance's protocol, plays a script of trades and
 //! faults, and keeps a ledger of what truly happened.
 //!
-//! It serves tests, benches, examples and `cvd-stream demo`. Sockets are real and on free ports of 127.0.0.1;
+//! It serves tests, benches, examples and `cvd-stream demo`. Sockets are real and on free ports of 127.0.0.1, unless
+//! [`ExchangeBuilder::in_memory`] does without them, for simulations under a paused clock;
 //! every task is joined by [`Exchange::stop`], so that a panic inside is the caller's.
 //!
 //! ```
@@ -17,30 +18,39 @@
 //! ```
 
 mod builder;
+mod clock;
 mod connection;
 mod control;
 mod director;
 mod hub;
 mod ledger;
+mod limits;
 mod market;
+mod network;
+mod pipe;
 mod query;
 mod rest;
+mod rest_script;
 mod route;
 mod rules;
 mod script;
 mod server;
+mod socket;
 mod stats;
 mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::feed::Network;
 use crate::snapshot::Market;
-use crate::units::Symbol;
+use crate::units::{AggTradeId, IdRange, Symbol};
 
 pub use builder::ExchangeBuilder;
 pub use control::ErrorShape;
@@ -51,6 +61,8 @@ pub use script::{Act, AtEnd, Script};
 pub use stats::{ExchangeReport, Stats};
 
 use director::Play;
+use network::{Loopback, PipeNetwork};
+use rest_script::RestScript;
 use server::Order;
 use stats::Counters;
 
@@ -59,6 +71,9 @@ use stats::Counters;
 pub struct Exchange {
     address: SocketAddr,
     rest_address: SocketAddr,
+    pipes: Option<Arc<PipeNetwork>>,
+    rest_script: RestScript,
+    rest_missing: Arc<[RangeInclusive<i64>]>,
     symbols: Vec<Symbol>,
     market: Market,
     routing: Routing,
@@ -107,6 +122,22 @@ impl Exchange {
     /// `http://127.0.0.1:PORT`, to which `/fapi/v1/aggTrades` and the like are to be added.
     pub fn rest_url(&self) -> String {
         format!("http://{}", self.rest_address)
+    }
+
+    /// The way to its two ports: of an exchange in memory the only one.
+    pub fn network(&self) -> Arc<dyn Network> {
+        match &self.pipes {
+            Some(pipes) => Arc::<PipeNetwork>::clone(pipes),
+            None => Arc::new(Loopback),
+        }
+    }
+
+    /// The ids of a symbol's present epoch that REST never has, in the order in which it lost them.
+    pub fn lost_from_rest(&self, symbol: &Symbol) -> Vec<IdRange> {
+        let listing = self.symbols.iter().position(|listed| listed == symbol);
+        let by_script = listing.map(|listing| self.rest_script.lost(listing)).unwrap_or_default();
+        let ranges = self.rest_missing.iter().cloned().chain(by_script);
+        ranges.map(|ids| IdRange { from: AggTradeId(*ids.start()), to: AggTradeId(*ids.end()) }).collect()
     }
 
     /// The market whose habits it follows.

@@ -4,8 +4,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::ledger::{From, Upto};
-use super::market::Listing;
 use super::rest::Rest;
+use super::rest_script::{Shade, within};
 use super::wire;
 use crate::snapshot::Market;
 use crate::units::{AggTradeId, Symbol, UnixMillis};
@@ -27,8 +27,8 @@ impl Answer {
     }
 }
 
-/// Answers a path and query. `lag` newest ids are not visible yet.
-pub(super) fn answer(rest: &Rest, path: &str, query: &str, lag: u64) -> Answer {
+/// Answers a path and query; what is in the shade is not visible yet.
+pub(super) fn answer(rest: &Rest, path: &str, query: &str, shade: Shade) -> Answer {
     let (market, endpoint) = if let Some(endpoint) = path.strip_prefix("/fapi/v1/") {
         (Market::UsdM, endpoint)
     } else if let Some(endpoint) = path.strip_prefix("/dapi/v1/") {
@@ -39,7 +39,7 @@ pub(super) fn answer(rest: &Rest, path: &str, query: &str, lag: u64) -> Answer {
         return Answer { status: 404, weight: 1, body: b"<html>not found</html>".to_vec() };
     };
     match endpoint {
-        "aggTrades" => match trades(rest, market, query, lag) {
+        "aggTrades" => match trades(rest, market, query, shade) {
             Ok(body) => Answer { status: 200, weight: if market == Market::Spot { 4 } else { 20 }, body },
             Err((code, msg)) => Answer::error(400, code, msg),
         },
@@ -54,24 +54,29 @@ pub(super) fn answer(rest: &Rest, path: &str, query: &str, lag: u64) -> Answer {
 
 type Refusal = (i64, &'static str);
 
-fn trades(rest: &Rest, market: Market, query: &str, lag: u64) -> Result<Vec<u8>, Refusal> {
+fn trades(rest: &Rest, market: Market, query: &str, shade: Shade) -> Result<Vec<u8>, Refusal> {
     let symbol = parameter(query, "symbol")
         .filter(|symbol| !symbol.is_empty())
         .ok_or((-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."))?;
-    let listing = Symbol::new(&symbol)
-        .ok()
-        .filter(|known| known.as_str() == symbol)
-        .and_then(|symbol| rest.shared.listings.iter().find(|listing| listing.symbol == symbol))
+    let index = rest
+        .shared
+        .listings
+        .iter()
+        .position(|listing| listing.symbol.as_str() == symbol)
         .ok_or((-1121, "Invalid symbol."))?;
+    let listing = &rest.shared.listings[index];
     let from_id = number(query, "fromId")?;
     let (start, end) = (number(query, "startTime")?, number(query, "endTime")?);
     let limit = number(query, "limit")?.unwrap_or(500);
+    // Spot gives what it has to give; the futures refuse.
+    let most = if market == Market::Spot { usize::MAX } else { MAX_LIMIT };
     let limit = usize::try_from(limit)
         .ok()
-        .filter(|&limit| limit > 0)
+        .filter(|&limit| limit > 0 && limit <= most)
         .ok_or((-1130, "Data sent for parameter 'limit' is not valid."))?;
 
     if from_id.is_some() && (start.is_some() || end.is_some()) {
+        rest.shared.counters.violation("a REST request with fromId and a time".into());
         return Err((-1128, "Combination of optional parameters invalid."));
     }
     if let (Some(start), Some(end)) = (start, end) {
@@ -91,7 +96,8 @@ fn trades(rest: &Rest, market: Market, query: &str, lag: u64) -> Result<Vec<u8>,
         (None, None) => From::Newest,
     };
     let upto = end.map_or(Upto::End, |end| Upto::Time(UnixMillis(end)));
-    Ok(rows(rest, market, listing, from, upto, limit.min(MAX_LIMIT), lag))
+    let wanted = Wanted { index, from, upto, limit: limit.min(MAX_LIMIT) };
+    Ok(rows(rest, market, wanted, shade))
 }
 
 /// "Only recent trade history": what is older than the setting cannot be had by id.
@@ -105,21 +111,22 @@ fn check_reach(rest: &Rest, symbol: &Symbol, id: i64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn rows(
-    rest: &Rest,
-    market: Market,
-    listing: &Listing,
+/// Which trades of which listing.
+struct Wanted {
+    index: usize,
     from: From,
     upto: Upto,
     limit: usize,
-    lag: u64,
-) -> Vec<u8> {
-    let visible_upto = match rest.ledger.last_id(&listing.symbol) {
-        Some(AggTradeId(last)) => last.saturating_sub(i64::try_from(lag).unwrap_or(i64::MAX)),
-        None => i64::MAX,
+}
+
+fn rows(rest: &Rest, market: Market, wanted: Wanted, shade: Shade) -> Vec<u8> {
+    let Wanted { index, from, upto, limit } = wanted;
+    let listing = &rest.shared.listings[index];
+    let newest = rest.ledger.newest_visible(index, shade);
+    let lost = rest.script.lost(index);
+    let visible = |id: AggTradeId| {
+        newest.is_some_and(|newest| id <= newest) && !within(&rest.missing, id) && !within(&lost, id)
     };
-    let visible =
-        |id: AggTradeId| id.0 <= visible_upto && !rest.missing.iter().any(|range| range.contains(&id.0));
     let mut body = Vec::from(b"[");
     for trade in rest.ledger.page(&listing.symbol, from, upto, limit, visible) {
         if body.len() > 1 {

@@ -3,64 +3,27 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::connection::Shared;
 use super::ledger::Ledger;
+use super::limits::TooMany;
 use super::query::{self, Answer};
-use super::server::{MAX_SOCKETS, accept, join_all, raise, turned};
-
-/// What the script wants of REST, and how much weight was used. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct RestScript {
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    refusals: std::collections::VecDeque<(u16, Option<String>)>,
-    cuts: u32,
-    lag: u64,
-    banned_until: Option<Instant>,
-    window: Option<Instant>,
-    used: u64,
-}
-
-/// Refusals that can be armed at once.
-const MAX_REFUSALS: usize = 100_000;
-
-impl RestScript {
-    pub(super) fn refuse(&self, status: u16, retry_after: Option<&str>, times: u32) {
-        let mut state = self.lock();
-        let room = MAX_REFUSALS.saturating_sub(state.refusals.len());
-        let refusal = (status, retry_after.map(String::from));
-        state.refusals.extend(std::iter::repeat_n(refusal, room.min(times as usize)));
-    }
-
-    pub(super) fn cut(&self, times: u32) {
-        self.lock().cuts = times;
-    }
-
-    pub(super) fn lag(&self, ids: u64) {
-        self.lock().lag = ids;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread panics with the state in hand, because nothing in it can")
-    }
-}
+use super::rest_script::RestScript;
+use super::server::{MAX_SOCKETS, join_all, raise, turned};
+use super::socket::{Listener, Socket, accept};
+use crate::units::UnixMillis;
 
 /// Everything the port needs.
 #[derive(Debug, Clone)]
@@ -73,101 +36,102 @@ pub(super) struct Rest {
 
 impl Rest {
     /// Serves until `stop` turns.
-    pub(super) async fn run(self, listener: TcpListener, stop: watch::Receiver<bool>) -> io::Result<()> {
+    pub(super) async fn run(self, mut listener: Listener, stop: watch::Receiver<bool>) -> io::Result<()> {
         let mut tasks = JoinSet::new();
         let mut stopped = stop.clone();
         loop {
             tokio::select! {
+                biased;
                 () = turned(&mut stopped) => break,
-                socket = accept(Some(&listener)) => {
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => raise(ended),
+                socket = accept(Some(&mut listener)) => {
                     if tasks.len() < MAX_SOCKETS {
-                        let (rest, mut stop) = (self.clone(), stop.clone());
-                        tasks.spawn(async move {
-                            let service = service_fn(|request| std::future::ready(rest.respond(&request)));
-                            let http = hyper::server::conn::http1::Builder::new();
-                            tokio::select! {
-                                // A client that breaks off is its own affair.
-                                _ = http.serve_connection(TokioIo::new(socket), service) => {}
-                                () = turned(&mut stop) => {}
-                            }
-                        });
+                        tasks.spawn(self.clone().serve(socket, stop.clone()));
                     }
                 }
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => raise(ended),
             }
         }
         join_all(&mut tasks).await;
         Ok(())
     }
 
-    fn respond(&self, request: &Request<Incoming>) -> Result<Response<Page>, Infallible> {
-        let uri = request.uri();
-        let (lag, cut, refusal) = {
-            let mut state = self.script.lock();
-            let refusal = state.refusals.pop_front();
-            let cut = refusal.is_none() && state.cuts > 0;
-            state.cuts -= u32::from(cut);
-            (state.lag, cut, refusal)
-        };
-        let answer = query::answer(self, uri.path(), uri.query().unwrap_or_default(), lag);
-        let used = self.charge(answer.weight);
-        let refusal = refusal.or_else(|| {
-            let too_much = used > self.shared.rules.rest_weight_per_minute;
-            too_much.then(|| (429, Some(self.seconds_left().to_string())))
-        });
-        let mut response = match refusal {
-            Some((status, retry_after)) => self.refused(status, retry_after.as_deref()),
-            None => page(answer, cut),
-        };
-        response.headers_mut().insert("x-mbx-used-weight-1m", HeaderValue::from(used));
+    async fn serve(self, socket: Socket, mut stop: watch::Receiver<bool>) {
+        let service = service_fn(|request| self.respond(request));
+        let mut http = hyper::server::conn::http1::Builder::new();
+        // The same seed is to give the same bytes.
+        http.auto_date_header(false);
+        tokio::select! {
+            biased;
+            // A client that breaks off is its own affair.
+            _ = http.serve_connection(TokioIo::new(socket), service) => {}
+            () = turned(&mut stop) => {}
+        }
+    }
+
+    /// Answers with what is true now, be it that the answer takes its time.
+    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Page>, Infallible> {
+        let (response, slowness) = self.decide(request.uri());
+        if !slowness.is_zero() {
+            sleep(slowness).await;
+        }
         Ok(response)
     }
 
-    /// Adds to the weight of this minute, notes a request within a ban, and gives the weight used.
-    fn charge(&self, weight: u64) -> u64 {
-        let now = Instant::now();
-        let (used, banned) = {
-            let mut state = self.script.lock();
-            if state.window.is_none_or(|start| now - start >= MINUTE) {
-                (state.window, state.used) = (Some(now), 0);
-            }
-            state.used += weight;
-            (state.used, state.banned_until.is_some_and(|until| now < until))
+    fn decide(&self, uri: &Uri) -> (Response<Page>, Duration) {
+        let Shared { rules, counters, clock, .. } = &self.shared;
+        let shade = self.script.lock().shade;
+        let answer = query::answer(self, uri.path(), uri.query().unwrap_or_default(), shade);
+        let now = clock.now();
+
+        let mut state = self.script.lock();
+        let used = state.limits.charge(now, answer.weight);
+        let told_to_wait = state.limits.is_waiting(now);
+        let (refusal, cut) = if told_to_wait {
+            (Some(state.limits.ban(now)), false)
+        } else if let Some((status, retry_after)) = state.next_refusal() {
+            (Some(state.limits.scripted(now, status, retry_after)), false)
+        } else if used > rules.rest_weight_per_minute {
+            (Some(state.limits.too_much(now)), false)
+        } else {
+            (None, state.next_cut())
         };
-        if banned {
-            self.shared.counters.violation("a REST request before Retry-After was over".into());
-        }
-        self.shared.counters.count(|stats| {
+        let slowness = if refusal.is_some() { Duration::ZERO } else { state.slowness };
+        drop(state);
+
+        counters.count(|stats| {
             stats.rest_requests += 1;
-            stats.rest_weight += weight;
+            stats.rest_weight += answer.weight;
+            stats.rest_refused += u64::from(refusal.is_some());
         });
-        used
-    }
-
-    fn seconds_left(&self) -> u64 {
-        let start = self.script.lock().window;
-        start.map_or(60, |start| MINUTE.saturating_sub(start.elapsed()).as_secs() + 1)
-    }
-
-    fn refused(&self, status: u16, retry_after: Option<&str>) -> Response<Page> {
-        if let Some(seconds) = retry_after.and_then(|text| text.parse::<u32>().ok()) {
-            let until = Instant::now() + Duration::from_secs(seconds.into());
-            self.script.lock().banned_until = Some(until);
+        if told_to_wait {
+            counters.violation("a REST request before Retry-After was over".into());
         }
-        let answer = match status {
-            418 | 429 => Answer::error(status, -1003, "Too many requests."),
-            451 => Answer::error(status, 0, "Service unavailable from a restricted location."),
-            _ => Answer::error(status, -1000, "An unknown error occurred while processing the request."),
+        let mut response = match refusal {
+            Some(refusal) => refused(&refusal),
+            None => page(answer, cut),
         };
-        let mut response = page(answer, false);
-        if let Some(Ok(value)) = retry_after.map(HeaderValue::from_str) {
-            response.headers_mut().insert(RETRY_AFTER, value);
-        }
-        response
+        response.headers_mut().insert("x-mbx-used-weight-1m", HeaderValue::from(used));
+        (response, slowness)
     }
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+fn refused(refusal: &TooMany) -> Response<Page> {
+    let TooMany { status, retry_after, banned_until } = refusal;
+    let answer = match (status, banned_until) {
+        (_, Some(UnixMillis(until))) => {
+            let told = format!("Way too much request weight used; IP banned until {until}.");
+            Answer::error(*status, -1003, &told)
+        }
+        (418 | 429, None) => Answer::error(*status, -1003, "Too many requests."),
+        (451, None) => Answer::error(*status, 0, "Service unavailable from a restricted location."),
+        _ => Answer::error(*status, -1000, "An unknown error occurred while processing the request."),
+    };
+    let mut response = page(answer, false);
+    if let Some(Ok(value)) = retry_after.as_deref().map(HeaderValue::from_str) {
+        response.headers_mut().insert(RETRY_AFTER, value);
+    }
+    response
+}
 
 fn page(answer: Answer, cut: bool) -> Response<Page> {
     let mut body = answer.body;

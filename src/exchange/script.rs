@@ -33,6 +33,13 @@ pub enum Act {
     Reorder(usize),
     /// Makes so many trades and sends each cut in the middle of its JSON.
     Corrupt(u64),
+    /// Makes and sends so many voided trades: price and quantity zero, raw ids −1. They have ids like all others, in
+    /// the ledger and in REST, and add nothing.
+    ZeroQty(u64),
+    /// Sends the last so many trades again (see [`Act::Repeat`]), each with one lot more than it had.
+    Conflict(usize),
+    /// Sends one believable trade with this id, which is in no ledger.
+    Implausible(i64),
     /// Lets the ids go on from here, as after a relisting. REST knows nothing older from then on.
     RestartIds(i64),
     /// Sends a text message with exactly this text.
@@ -89,15 +96,23 @@ pub enum Act {
     RefuseRest {
         /// The status.
         status: u16,
-        /// `Retry-After` as written; asking again within that many seconds is a violation.
+        /// `Retry-After` as written. After a 429 or a 418, asking again within that many seconds is a violation;
+        /// without a number of seconds a 429 holds until the minute is over and a 418 until the time its body tells.
         retry_after: Option<String>,
-        /// How many requests.
+        /// How many requests; 0 takes back all refusals that are still to come.
         times: u32,
     },
     /// Cuts the next REST answers off in the middle of the body.
     CutRest(u32),
     /// Lets REST trail the ledger by so many ids per symbol.
     LagRest(u64),
+    /// Lets REST see a trade only this long after it was made; zero ends it.
+    LagRestTime(Duration),
+    /// REST answers, with what is true at the time of the request, only after this long; zero ends it. Refusals come
+    /// at once, so that no client can miss one for want of patience.
+    SlowRest(Duration),
+    /// REST never has the last so many trades made of each symbol.
+    LoseFromRest(u64),
     /// An act for one connection only, by its number from 1. See [`Act::on`].
     On(u64, Box<Act>),
     /// An act for one symbol only. See [`Act::of`].

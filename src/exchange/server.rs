@@ -2,11 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,16 +12,15 @@ use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 
-use super::connection::{Shared, reset, serve};
+use super::connection::{Shared, serve};
 use super::hub::{Hub, Welcome};
 use super::route::Route;
+use super::socket::{Harbour, Listener, Socket, accept};
 
 /// A client that has not sent its handshake by then is cut off.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// More sockets than this at once are reset as they come.
 pub(super) const MAX_SOCKETS: usize = 4_096;
-/// The pause after a failed accept.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
 /// An order to the port.
 pub(super) enum Order {
@@ -33,34 +30,27 @@ pub(super) enum Order {
     Up(oneshot::Sender<io::Result<()>>),
 }
 
-/// Listens on loopback; port 0 takes a free one. An earlier listener's connections in TIME_WAIT do not
-/// prevent it.
-pub(super) fn listen(port: u16) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    socket.listen(1_024)
-}
-
 /// Everything the port needs.
 pub(super) struct Port {
     pub(super) shared: Shared,
     pub(super) hub: Hub,
+    pub(super) harbour: Harbour,
+    pub(super) port: u16,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
 impl Port {
     /// Serves until `stop` turns; then every connection is dropped and joined.
-    pub(super) async fn run(self, listener: TcpListener) -> io::Result<()> {
-        let Self { shared, hub, mut orders, mut stop } = self;
-        let address = listener.local_addr()?;
+    pub(super) async fn run(self, listener: Listener) -> io::Result<()> {
+        let Self { shared, hub, harbour, port, mut orders, mut stop } = self;
         let mut listener = Some(listener);
         let mut recent = VecDeque::new();
         let mut tasks = JoinSet::new();
         let mut down = watch::Sender::new(false);
         loop {
             tokio::select! {
+                biased;
                 () = turned(&mut stop) => break,
                 order = orders.recv() => match order {
                     None => break,
@@ -75,23 +65,22 @@ impl Port {
                     Some(Order::Up(done)) => {
                         let listening = match &listener {
                             Some(_) => Ok(()),
-                            None => listen(address.port()).map(|again| listener = Some(again)),
+                            None => harbour.listen(port).map(|again| listener = Some(again)),
                         };
                         drop(done.send(listening));
                     }
                 },
-                accepted = accept(listener.as_ref()) => {
-                    let socket = accepted;
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => raise(ended),
+                socket = accept(listener.as_mut()) => {
                     count_attempt(&shared, &mut recent);
                     if tasks.len() >= MAX_SOCKETS {
-                        reset(socket);
+                        socket.reset();
                         continue;
                     }
                     let welcome = hub.welcome();
                     let (shared, hub) = (shared.clone(), hub.clone());
                     tasks.spawn(greet(socket, welcome, shared, hub, down.subscribe()));
                 }
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => raise(ended),
             }
         }
         down.send_replace(true);
@@ -120,21 +109,9 @@ pub(super) async fn turned(flag: &mut watch::Receiver<bool>) {
     drop(flag.wait_for(|&turned| turned).await);
 }
 
-/// The next socket; none while there is no listener.
-pub(super) async fn accept(listener: Option<&TcpListener>) -> TcpStream {
-    let Some(listener) = listener else { return std::future::pending().await };
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => return socket,
-            // The peer gave up already, or descriptors ran out: both pass.
-            Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
-        }
-    }
-}
-
 /// Answers a handshake as the welcome says and serves what comes of it.
 async fn greet(
-    mut socket: TcpStream,
+    mut socket: Socket,
     welcome: Welcome,
     shared: Shared,
     hub: Hub,
@@ -146,15 +123,16 @@ async fn greet(
             while matches!(socket.read(&mut ignored).await, Ok(1..)) {}
         };
         tokio::select! {
+            biased;
             () = hold => {}
-            () = turned(&mut down) => reset(socket),
+            () = turned(&mut down) => socket.reset(),
         }
         return;
     }
-    // Small frames must not wait for one another.
-    drop(socket.set_nodelay(true));
+    socket.send_at_once();
     let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, shake_hands(socket, &welcome, &shared));
     let shaken = tokio::select! {
+        biased;
         shaken = handshake => shaken,
         () = turned(&mut down) => return,
     };
@@ -173,11 +151,7 @@ async fn greet(
 }
 
 /// `Err` where the handshake was refused or was none.
-async fn shake_hands(
-    socket: TcpStream,
-    welcome: &Welcome,
-    shared: &Shared,
-) -> Result<(TcpStream, Route), ()> {
+async fn shake_hands(socket: Socket, welcome: &Welcome, shared: &Shared) -> Result<(Socket, Route), ()> {
     let mut route = None;
     // The signature is the library's.
     #[allow(clippy::result_large_err)]

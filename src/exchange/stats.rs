@@ -39,6 +39,8 @@ pub struct Stats {
     pub closes_received: u64,
     /// REST requests received.
     pub rest_requests: u64,
+    /// REST requests answered with a refusal, be it scripted, for too much weight, or a ban.
+    pub rest_refused: u64,
     /// REST weight used.
     pub rest_weight: u64,
     /// Acts that are over.

@@ -97,12 +97,8 @@ pub(super) fn push_event(out: &mut Vec<u8>, market: Market, listing: &Listing, t
     push_field(out, "{\"e\":\"aggTrade\",\"E\":", event_at.0);
     push_field(out, ",\"a\":", trade.id.0);
     push_text(out, ",\"s\":\"", listing.symbol.as_str());
-    push_decimal(out, "\",\"p\":\"", trade.price.units(), listing.price_decimals);
-    push_decimal(out, "\",\"q\":\"", trade.qty.units(), listing.qty_decimals);
-    if let (Market::UsdM, Some(qty)) = (market, trade.qty_without_rpi) {
-        push_decimal(out, "\",\"nq\":\"", qty.units(), listing.qty_decimals);
-    }
-    push_rest_of_trade(out, trade);
+    out.extend_from_slice(b"\",");
+    push_rest_of_trade(out, market, listing, trade);
     out.extend_from_slice(match market {
         Market::UsdM => b",\"st\":1}",
         Market::CoinM => b",\"st\":2}",
@@ -113,16 +109,21 @@ pub(super) fn push_event(out: &mut Vec<u8>, market: Market, listing: &Listing, t
 /// Appends one row of a REST page.
 pub(super) fn push_row(out: &mut Vec<u8>, market: Market, listing: &Listing, trade: &AggTrade) {
     push_field(out, "{\"a\":", trade.id.0);
-    push_decimal(out, ",\"p\":\"", trade.price.units(), listing.price_decimals);
-    push_decimal(out, "\",\"q\":\"", trade.qty.units(), listing.qty_decimals);
-    if let (Market::UsdM, Some(qty)) = (market, trade.qty_without_rpi) {
-        push_decimal(out, "\",\"nq\":\"", qty.units(), listing.qty_decimals);
-    }
-    push_rest_of_trade(out, trade);
+    out.push(b',');
+    push_rest_of_trade(out, market, listing, trade);
     out.extend_from_slice(if market == Market::Spot { b",\"M\":true}" } else { b"}" });
 }
 
-fn push_rest_of_trade(out: &mut Vec<u8>, trade: &AggTrade) {
+fn push_rest_of_trade(out: &mut Vec<u8>, market: Market, listing: &Listing, trade: &AggTrade) {
+    // Voided rows show a plain zero.
+    let voided = trade.last_trade_id < 0;
+    let (price_decimals, qty_decimals) =
+        if voided { (0, 0) } else { (listing.price_decimals, listing.qty_decimals) };
+    push_decimal(out, "\"p\":\"", trade.price.units(), price_decimals);
+    push_decimal(out, "\",\"q\":\"", trade.qty.units(), qty_decimals);
+    if let (Market::UsdM, Some(qty)) = (market, trade.qty_without_rpi) {
+        push_decimal(out, "\",\"nq\":\"", qty.units(), qty_decimals);
+    }
     push_field(out, "\",\"f\":", trade.first_trade_id);
     push_field(out, ",\"l\":", trade.last_trade_id);
     push_field(out, ",\"T\":", trade.traded_at.0);

@@ -266,14 +266,14 @@ fn unrouted(display: &str) -> Option<String> {
 }
 
 /// Whether a host is this machine for certain.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Host and port text; the colons of an IPv6 address in brackets separate nothing.
-fn split_port(host_and_port: &str) -> (&str, Option<&str>) {
+pub(crate) fn split_port(host_and_port: &str) -> (&str, Option<&str>) {
     match host_and_port.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (host_and_port, None),
@@ -281,7 +281,7 @@ fn split_port(host_and_port: &str) -> (&str, Option<&str>) {
 }
 
 /// A port in digits; `parse` alone would let a `+` through.
-fn parse_port(text: &str) -> Option<u16> {
+pub(crate) fn parse_port(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port != 0)
 }

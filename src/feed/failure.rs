@@ -28,6 +28,9 @@ pub enum SessionEnd {
     /// The link is alive, but no trade came for `HEARTBEAT_TIMEOUT`.
     #[error("no trade for {0:?} on a living link")]
     NoData(Duration),
+    /// Somebody who can know said so: see [`Nudge`](super::Nudge).
+    #[error("the market trades on, but nothing arrives over this connection")]
+    Stale,
     /// The socket or the protocol failed.
     #[error("{0}")]
     Broken(#[source] Box<tungstenite::Error>),

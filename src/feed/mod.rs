@@ -3,11 +3,14 @@
 
 pub mod backoff;
 mod connect;
+mod dial;
 pub mod endpoint;
 pub mod failure;
 mod head;
 mod live;
 pub mod liveness;
+mod network;
+mod nudge;
 mod session;
 mod timed;
 pub mod tls;
@@ -17,8 +20,11 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub use backoff::ConnectionBudget;
+pub use dial::SystemNetwork;
 pub use failure::{ConnectError, FeedError, SessionEnd, Unreadable};
 pub use live::{Live, LiveSettings};
+pub use network::{ByteStream, Dialing, Network};
+pub use nudge::Nudge;
 pub(crate) use session::stopped;
 
 use crate::snapshot::Stamp;

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 
 use super::failure::{SessionEnd, Unreadable};
 use super::liveness::{Due, Liveness, LivenessLimits};
+use super::nudge::Nudged;
 use super::timed::Timed;
 use super::{FeedEvent, FeedObserver, Frame, LineId, SessionId};
 use crate::decode::looks_like_trade;
@@ -49,14 +50,18 @@ pub(crate) struct Session<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
-    /// Reads until the connection ends, dies or `stop` turns true.
-    pub(crate) async fn run(mut self, stop: &mut watch::Receiver<bool>) -> SessionReport {
+    /// Reads until the connection ends, dies, is nudged or `stop` turns true.
+    pub(crate) async fn run(
+        mut self,
+        stop: &mut watch::Receiver<bool>,
+        nudged: &mut Nudged,
+    ) -> SessionReport {
         let started = Instant::now();
         let mut life = Liveness::new(self.limits, started);
         let mut flow = Flow::default();
         let end = match self.ask().await {
             Err(error) => broken(error),
-            Ok(()) => self.read(&mut life, &mut flow, stop).await,
+            Ok(()) => self.read(&mut life, &mut flow, stop, nudged).await,
         };
         match (end.unreadable(), &end) {
             (Some(reason), _) => {
@@ -74,6 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         life: &mut Liveness,
         flow: &mut Flow,
         stop: &mut watch::Receiver<bool>,
+        nudged: &mut Nudged,
     ) -> SessionEnd {
         let alarm = sleep_until(life.deadline());
         tokio::pin!(alarm);
@@ -96,6 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                         if *stop.borrow() {
                             return SessionEnd::Stopped;
                         }
+                        if nudged.has_come() {
+                            return SessionEnd::Stale;
+                        }
                         if life.deadline() <= self.socket.get_ref().read_instant
                             && let Some(end) = self.heed_alarm(life).await
                         {
@@ -110,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     alarm.as_mut().reset(life.deadline());
                 }
                 () = stopped(stop) => return SessionEnd::Stopped,
+                () = nudged.comes() => return SessionEnd::Stale,
             }
         }
     }
@@ -269,6 +279,7 @@ fn broken(error: tungstenite::Error) -> SessionEnd {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::feed::nudge::Nudge;
     use crate::queue::{QueueLimits, drop_oldest};
     use tokio::io::DuplexStream;
     use tokio_tungstenite::tungstenite::protocol::Role;
@@ -307,7 +318,7 @@ mod tests {
             observer,
             subscribe: &[],
         };
-        let report = session.run(&mut stopped).await;
+        let report = session.run(&mut stopped, &mut Nudge::default().listen()).await;
         let seconds = started.elapsed().as_secs();
         // It may still be hearing our last words.
         if timeout(Duration::from_secs(1), &mut playing).await.is_err() {

@@ -12,9 +12,11 @@ use tokio::time::Instant;
 
 use crate::feed::{FeedEvent, FeedObserver, SessionEnd};
 use crate::metrics::MonitoringMetrics;
+use crate::repair::RestError;
 use crate::report::output::LogWriter;
 use crate::source::DamagedLine;
 use crate::text::escaped;
+use crate::units::{AggTradeId, Symbol};
 
 pub use throttle::PER_SECOND;
 use throttle::{Kind, Pass, Throttles};
@@ -129,11 +131,12 @@ impl Events {
     }
 
     /// Frames lost because the processor was behind.
-    pub fn evicted(&self, frames: u64) {
+    pub fn evicted(&self, frames: u64, repairs: bool) {
+        let then = if repairs { "their trades are fetched again" } else { "their trades are missing" };
         self.noisily(Kind::Evicted, || {
             tracing::error!(
-                "{frames} frames dropped: the output is slower than the stream, and CVD misses their trades. \
-                 Give the reader of the output more room, or raise QUEUE_SIZE."
+                "{frames} frames dropped: the output is slower than the stream; {then}. Give the reader of the output \
+                 more room, or raise QUEUE_SIZE."
             );
         });
     }
@@ -141,10 +144,76 @@ impl Events {
     /// The reader of the records takes nothing.
     pub fn output_blocked(&self, waited: Duration, dropped: u64) {
         tracing::error!(
-            "the reader of the records has taken nothing for {:.0} s; {dropped} frames dropped so far. CVD misses \
-             their trades until it reads again",
+            "the reader of the records has taken nothing for {:.0} s; {dropped} frames dropped so far. No record comes \
+             until it reads again",
             waited.as_secs_f64()
         );
+    }
+
+    /// Nobody knows where the trades of this host could be asked for.
+    pub fn repair_off(&self, host: &str) {
+        tracing::warn!(
+            "REST repair is off: {} is not a host of the exchange, so it is not known where its trades could be asked for. \
+             Lost trades will be missing; give --rest-url, or --repair off to say that this is intended.",
+            escaped_line(host)
+        );
+    }
+
+    /// REST must not be asked for a while.
+    pub fn rest_banned(&self, status: u16, wait: Duration) {
+        tracing::warn!(
+            "REST answered {status}, too many requests from this address: nothing is asked for {:.0} s",
+            wait.as_secs_f64()
+        );
+    }
+
+    /// REST will not answer, and asking again will hardly change that.
+    pub fn rest_refused(&self, symbol: Option<&Symbol>, status: u16, message: &str, remedy: &str) {
+        let of = symbol.map_or_else(String::new, |symbol| format!(" for {symbol}"));
+        let said = if message.is_empty() { String::new() } else { format!(" ({})", escaped_line(message)) };
+        tracing::error!("REST answered {status}{of}{said}: {remedy}");
+    }
+
+    /// The weight of a minute is used up while trades are missing.
+    pub fn rest_exhausted(&self, used: u64, ceiling: u64, wait: Duration) {
+        tracing::info!(
+            "REST weight {used} of {ceiling} a minute is used up: the rest of the missing trades is asked for in {:.0} s",
+            wait.as_secs_f64()
+        );
+    }
+
+    /// A request failed that is made again.
+    pub fn rest_failed(&self, error: &RestError) {
+        self.noisily(Kind::Rest, || tracing::warn!("{}; asking again", chain(error)));
+    }
+
+    /// The market trades, and the connection delivers nothing.
+    pub fn feed_broken(&self, symbol: impl Display, newest: impl Display, ours: Option<AggTradeId>) {
+        let ours = ours.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        tracing::error!(
+            "the market trades on ({symbol} id {newest} at REST, {ours} here) but nothing arrives over this connection: \
+             reconnecting, and fetching what was missed"
+        );
+    }
+
+    /// More is lost than REST may give back.
+    pub fn falling_behind(&self, symbol: impl Display, missing: u64, discarded: u64) {
+        self.noisily(Kind::FallingBehind, || {
+            tracing::warn!(
+                "{symbol}: trades come faster than their hole is filled: {discarded} that waited are discarded and fetched \
+                 again later; {missing} are missing now"
+            );
+        });
+    }
+
+    /// A trade whose id is far from all others.
+    pub fn suspicious(&self, symbol: impl Display, id: impl Display, newest: Option<AggTradeId>) {
+        let newest = newest.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        self.noisily(Kind::Suspicious, || {
+            tracing::warn!(
+                "{symbol}: id {id} makes no sense after {newest}: it waits until its neighbours, or REST, confirm it"
+            );
+        });
     }
 
     /// At most [`PER_SECOND`] of a kind a second; the rest is counted, and the count is told.

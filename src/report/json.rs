@@ -4,14 +4,15 @@
 use super::{Scope, StatRecord, StateRecord};
 use crate::metrics::MonitoringMetrics;
 use crate::report::Timings;
-use crate::snapshot::{LaneSummary, Snapshot};
-use crate::units::{DecimalText, QtyDelta};
+use crate::snapshot::{Coverage, Gap, GapEvent, LaneSummary, Market, Snapshot, Stamp};
+use crate::trade::AggTrade;
+use crate::units::{DecimalText, QtyDelta, Symbol};
 
 /// The version of the record format.
 pub(crate) const VERSION: u32 = 1;
 
 /// Room for the fields of a CVD record behind its prefix; a longer one only costs an allocation.
-const LONGEST_TRADE: usize = 512;
+const LONGEST_TRADE: usize = 640;
 
 /// Writes the name of a field as one constant: a CVD record has fifteen of them.
 macro_rules! name {
@@ -20,33 +21,66 @@ macro_rules! name {
     };
 }
 
-/// What every CVD record of a lane begins with.
+/// What the CVD records of a lane have in common: their beginning, and what they say about the ids they cover but for
+/// the last one, until that changes.
 #[derive(Debug)]
-pub(crate) struct LanePrefix(Vec<u8>);
+pub(crate) struct LaneText {
+    head: Vec<u8>,
+    covered: Coverage,
+    before_last_id: Vec<u8>,
+    after_last_id: Vec<u8>,
+}
 
-impl LanePrefix {
+impl LaneText {
     pub(crate) fn new(snapshot: &Snapshot<'_>) -> Self {
-        let market = snapshot.market;
         let mut text = Vec::new();
         head(&mut text, "cvd");
-        field(&mut text, "symbol");
-        string(&mut text, snapshot.symbol.as_str());
-        field(&mut text, "market");
-        string(&mut text, market.as_str());
+        lane(&mut text, snapshot.symbol, snapshot.market);
         field(&mut text, "unit");
-        string(&mut text, market.unit());
-        field(&mut text, "source");
-        string(&mut text, snapshot.source.as_str());
-        text.extend_from_slice(b",\"agg_trade_id\":");
-        Self(text)
+        string(&mut text, snapshot.market.unit());
+        text.extend_from_slice(b",\"source\":\"");
+        let mut lane = Self {
+            head: text,
+            covered: *snapshot.coverage,
+            before_last_id: Vec::new(),
+            after_last_id: Vec::new(),
+        };
+        lane.cover(snapshot.coverage);
+        lane
+    }
+
+    #[cold]
+    fn cover(&mut self, coverage: &Coverage) {
+        self.covered = *coverage;
+        self.before_last_id.clear();
+        before_last_id(&mut self.before_last_id, coverage);
+        self.after_last_id.clear();
+        after_last_id(&mut self.after_last_id, coverage);
+        self.after_last_id.extend_from_slice(b"}\n");
+    }
+
+    fn is_current(&self, coverage: &Coverage) -> bool {
+        let Coverage { epoch, first_id, quality, missing_trades, last_id: _ } = *coverage;
+        let covered = &self.covered;
+        missing_trades == covered.missing_trades
+            && quality == covered.quality
+            && first_id == covered.first_id
+            && epoch == covered.epoch
     }
 }
 
-pub(crate) fn trade(into: &mut Vec<u8>, prefix: &LanePrefix, snapshot: &Snapshot<'_>) {
+pub(crate) fn trade(into: &mut Vec<u8>, lane: &mut LaneText, snapshot: &Snapshot<'_>) {
     let (trade, reading) = (snapshot.trade, &snapshot.reading);
-    into.reserve(prefix.0.len() + LONGEST_TRADE);
-    into.extend_from_slice(&prefix.0);
-    integer(into, trade.id.0);
+    if !lane.is_current(snapshot.coverage) {
+        lane.cover(snapshot.coverage);
+    }
+    into.reserve(lane.head.len() + LONGEST_TRADE);
+    into.extend_from_slice(&lane.head);
+    into.extend_from_slice(snapshot.source.as_str().as_bytes());
+    into.extend_from_slice(b"\",\"agg_trade_id\":");
+    let mut digits = itoa::Buffer::new();
+    let id = digits.format(trade.id.0).as_bytes();
+    into.extend_from_slice(id);
     name!(into, "event_time_ms");
     maybe_integer(into, trade.event_at.map(|at| at.0));
     name!(into, "trade_time_ms");
@@ -70,7 +104,62 @@ pub(crate) fn trade(into: &mut Vec<u8>, prefix: &LanePrefix, snapshot: &Snapshot
     boolean(into, reading.std_zero);
     name!(into, "bad_points");
     integer(into, reading.bad_points);
+    into.extend_from_slice(&lane.before_last_id);
+    // The last id that is covered is the trade's.
+    into.extend_from_slice(id);
+    into.extend_from_slice(&lane.after_last_id);
+}
+
+/// What happened to the ids of a lane.
+pub(crate) fn gap(into: &mut Vec<u8>, gap: &Gap<'_>) {
+    head(into, "gap");
+    lane(into, gap.symbol, gap.market);
+    field(into, "event");
+    string(into, gap.event.as_str());
+    field(into, "cause");
+    string(into, gap.cause.as_str());
+    field(into, "from_id");
+    integer(into, gap.ids.from.0);
+    field(into, "to_id");
+    integer(into, gap.ids.to.0);
+    field(into, "trades");
+    integer(into, gap.trades);
+    field(into, "opened_at_ms");
+    maybe_integer(into, gap.opened_at.map(Stamp::wall_ms));
+    field(into, "at_ms");
+    maybe_integer(into, gap.at.map(Stamp::wall_ms));
+    field(into, "after_trade_time_ms");
+    maybe_integer(into, gap.after_trade_at.map(|at| at.0));
+    field(into, "seconds");
+    double(into, gap.seconds().map(to_the_millisecond));
+    field(into, "pages");
+    integer(into, gap.pages);
+    numbers(into, gap.reading.cvd, gap.reading.z, gap.reading.ema);
+    coverage(into, gap.coverage);
+    if let (GapEvent::Conflict, Some((kept, refused))) = (gap.event, gap.conflict) {
+        for (name, trade) in [("kept", kept), ("refused", refused)] {
+            field(into, name);
+            content(into, trade);
+        }
+    }
     into.extend_from_slice(b"}\n");
+}
+
+/// One of the contents of a conflicting id.
+fn content(into: &mut Vec<u8>, trade: &AggTrade) {
+    into.extend_from_slice(b"{\"price\":");
+    decimal(into, i128::from(trade.price.units()));
+    field(into, "qty");
+    decimal(into, i128::from(trade.qty.units()));
+    field(into, "side");
+    string(into, trade.aggressor.side());
+    field(into, "trade_time_ms");
+    integer(into, trade.traded_at.0);
+    field(into, "first_trade_id");
+    integer(into, trade.first_trade_id);
+    field(into, "last_trade_id");
+    integer(into, trade.last_trade_id);
+    into.push(b'}');
 }
 
 pub(crate) fn state(into: &mut Vec<u8>, scope: &Scope, record: &StateRecord) {
@@ -79,9 +168,10 @@ pub(crate) fn state(into: &mut Vec<u8>, scope: &Scope, record: &StateRecord) {
     field(into, "state");
     string(into, record.status.as_str());
     field(into, "seconds");
-    double(into, Some((record.seconds * 1e3).round() / 1e3));
+    double(into, Some(to_the_millisecond(record.seconds)));
     field(into, "at_ms");
     maybe_integer(into, record.at_ms);
+    coverage(into, &record.coverage);
     into.extend_from_slice(b"}\n");
 }
 
@@ -90,6 +180,7 @@ pub(crate) fn stat(into: &mut Vec<u8>, scope: &Scope, record: &StatRecord<'_>) {
     subject(into, scope);
     field(into, "at_ms");
     maybe_integer(into, record.at_ms);
+    coverage(into, &record.coverage);
     metrics(into, record.metrics);
     timings(into, record.timings);
     into.extend_from_slice(b"}\n");
@@ -111,6 +202,7 @@ pub(crate) fn last(into: &mut Vec<u8>, scope: &Scope, lanes: &[LaneSummary], rec
         summary(into, lane);
     }
     into.push(b']');
+    coverage(into, &record.coverage);
     metrics(into, record.metrics);
     // A replay's numbers know no clock of ours, so that the same file gives the same bytes.
     if record.at_ms.is_some() {
@@ -121,13 +213,48 @@ pub(crate) fn last(into: &mut Vec<u8>, scope: &Scope, lanes: &[LaneSummary], rec
 
 /// The one symbol a record speaks of, or `null` where it is several.
 fn subject(into: &mut Vec<u8>, scope: &Scope) {
-    field(into, "symbol");
     match scope.symbols.as_slice() {
-        [only] => string(into, only.as_str()),
-        _ => null(into),
+        [only] => lane(into, only, scope.market),
+        _ => {
+            field(into, "symbol");
+            null(into);
+            field(into, "market");
+            string(into, scope.market.as_str());
+        }
     }
+}
+
+fn lane(into: &mut Vec<u8>, symbol: &Symbol, market: Market) {
+    field(into, "symbol");
+    string(into, symbol.as_str());
     field(into, "market");
-    string(into, scope.market.as_str());
+    string(into, market.as_str());
+}
+
+/// Which ids the numbers cover, and whether all of them are in.
+fn coverage(into: &mut Vec<u8>, coverage: &Coverage) {
+    before_last_id(into, coverage);
+    maybe_integer(into, coverage.last_id.map(|id| id.0));
+    after_last_id(into, coverage);
+}
+
+fn before_last_id(into: &mut Vec<u8>, coverage: &Coverage) {
+    name!(into, "epoch");
+    integer(into, coverage.epoch);
+    name!(into, "quality");
+    string(into, coverage.quality.as_str());
+    name!(into, "first_id");
+    maybe_integer(into, coverage.first_id.map(|id| id.0));
+    into.extend_from_slice(b",\"last_id\":");
+}
+
+fn after_last_id(into: &mut Vec<u8>, coverage: &Coverage) {
+    name!(into, "missing_trades");
+    integer(into, coverage.missing_trades);
+}
+
+fn to_the_millisecond(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
 }
 
 fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
@@ -139,10 +266,21 @@ fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
     string(into, lane.market.unit());
     field(into, "trades");
     integer(into, lane.trades);
-    field(into, "first_id");
-    maybe_integer(into, lane.first_id.map(|id| id.0));
-    field(into, "last_id");
-    maybe_integer(into, lane.last_id.map(|id| id.0));
+    coverage(into, &lane.coverage);
+    for (name, value) in [
+        ("ids_seen", lane.ids_seen),
+        ("repaired_trades", lane.repaired_trades),
+        ("duplicate_trades", lane.duplicate_trades),
+        ("conflicts", lane.conflicts),
+        ("held_trades", lane.held_trades),
+    ] {
+        field(into, name);
+        integer(into, value);
+    }
+    field(into, "open_from_id");
+    maybe_integer(into, lane.open.map(|ids| ids.from.0));
+    field(into, "open_to_id");
+    maybe_integer(into, lane.open.map(|ids| ids.to.0));
     numbers(into, lane.reading.cvd, lane.reading.z, lane.reading.ema);
     field(into, "warmup");
     boolean(into, lane.reading.warmup);
@@ -170,6 +308,16 @@ fn metrics(into: &mut Vec<u8>, metrics: &MonitoringMetrics) {
         ("total_messages", metrics.total_messages),
         ("parse_errors", metrics.parse_errors),
         ("bad_points", metrics.bad_points),
+        ("gaps", metrics.gaps),
+        ("repaired_trades", metrics.repaired_trades),
+        ("missing_trades_total", metrics.missing_trades),
+        ("duplicate_trades", metrics.duplicate_trades),
+        ("conflicts", metrics.conflicts),
+        ("implausible_trades", metrics.implausible_trades),
+        ("resets", metrics.resets),
+        ("held_trades", metrics.held_trades),
+        ("rest_calls", metrics.rest_calls),
+        ("rest_used_weight", metrics.rest_used_weight),
         ("unrequested_trades", metrics.unrequested_trades),
         ("control_messages", metrics.control_messages),
         ("other_messages", metrics.other_messages),

@@ -10,7 +10,7 @@ mod text;
 use std::time::SystemTime;
 
 use crate::metrics::MonitoringMetrics;
-use crate::snapshot::{LaneSummary, Market, Snapshot};
+use crate::snapshot::{Coverage, Gap, LaneSummary, Market, Snapshot};
 use crate::units::Symbol;
 
 pub use output::{OutputClosed, RecordWriter};
@@ -91,6 +91,22 @@ pub struct StateRecord {
     pub seconds: f64,
     /// Wall clock, milliseconds since 1970.
     pub at_ms: Option<i64>,
+    /// Which ids the numbers cover; see [`covered`].
+    pub coverage: Coverage,
+}
+
+/// What several lanes cover together: one lane's coverage as it is; of more than one the worst quality, the sum of what
+/// is missing, the highest epoch, and no ids.
+pub fn covered<'a>(mut lanes: impl Iterator<Item = &'a Coverage>) -> Coverage {
+    let first = lanes.next().copied().unwrap_or_default();
+    lanes.fold(first, |all, lane| Coverage {
+        epoch: all.epoch.max(lane.epoch),
+        first_id: None,
+        last_id: None,
+        // In the order of the names: complete, repairing, missing.
+        quality: all.quality.max(lane.quality),
+        missing_trades: all.missing_trades + lane.missing_trades,
+    })
 }
 
 /// A periodic or final record of MonitoringMetrics.
@@ -102,6 +118,8 @@ pub struct StatRecord<'a> {
     pub timings: &'a Timings,
     /// Wall clock, milliseconds since 1970; `None` in a replay.
     pub at_ms: Option<i64>,
+    /// Which ids the numbers cover; see [`covered`].
+    pub coverage: Coverage,
 }
 
 /// Turns what happens into records.
@@ -110,7 +128,7 @@ pub struct Reporter {
     settings: ReportSettings,
     scope: Scope,
     writer: RecordWriter,
-    lanes: Vec<Option<json::LanePrefix>>,
+    lanes: Vec<Option<json::LaneText>>,
     /// When the last shown trade arrived, or happened if it came from a file: the only clock of a replay.
     shown_at: Option<SystemTime>,
 }
@@ -145,9 +163,29 @@ impl Reporter {
                 if self.lanes.len() <= snapshot.lane {
                     self.lanes.resize_with(snapshot.lane + 1, || None);
                 }
-                let prefix = self.lanes[snapshot.lane].get_or_insert_with(|| json::LanePrefix::new(snapshot));
-                json::trade(self.writer.buffer(), prefix, snapshot);
+                let lane = self.lanes[snapshot.lane].get_or_insert_with(|| json::LaneText::new(snapshot));
+                json::trade(self.writer.buffer(), lane, snapshot);
             }
+        }
+    }
+
+    /// Something that happened to the sequence of a lane's ids.
+    pub fn gap(&mut self, gap: &Gap<'_>) {
+        match self.settings.format {
+            RecordFormat::Text => {
+                let Some(line) = text::gap(gap) else { return };
+                // Live it happens now; in a replay the recording's own time goes on.
+                let at = if gap.at.is_some() {
+                    SystemTime::now()
+                } else {
+                    self.shown_at.unwrap_or_else(SystemTime::now)
+                };
+                let into = self.writer.buffer();
+                text::stamp(into, text::gap_level(gap.event), self.settings.color, at);
+                into.extend_from_slice(line.as_bytes());
+                into.push(b'\n');
+            }
+            RecordFormat::Json => json::gap(self.writer.buffer(), gap),
         }
     }
 

@@ -60,11 +60,19 @@ struct Between {
     arrived: Notify,
 }
 
-/// The writing thread of an output.
+/// The writing thread of an output, or whoever reads a piped one.
 #[derive(Debug)]
 pub struct OutputThread {
-    done: oneshot::Receiver<()>,
+    reader: Reader,
     failure: Arc<OnceLock<OutputClosed>>,
+}
+
+#[derive(Debug)]
+enum Reader {
+    /// The other end is dropped when the thread has written everything.
+    Thread(oneshot::Receiver<()>),
+    /// Has read everything when there is room for [`CHUNKS`] again.
+    Pipe(mpsc::Sender<Vec<u8>>),
 }
 
 impl Output {
@@ -85,10 +93,29 @@ impl Output {
             }
             drop(finished);
         })?;
+        Ok(Self::of(chunks, used, failure, Reader::Thread(done)))
+    }
+
+    /// An output without a thread, whose chunks the caller reads at a pace of its own: as much waits for it as would
+    /// for the thread, and dropping the receiver is a reader that has gone. The receiver ends once everything is read
+    /// and [`OutputThread::finish`] is done, or the thread's end is dropped.
+    pub fn piped() -> (Self, mpsc::Receiver<Vec<u8>>) {
+        let (chunks, records) = mpsc::channel(CHUNKS);
+        let (_, used) = mpsc::channel(1);
+        let reader = Reader::Pipe(chunks.clone());
+        (Self::of(chunks, used, Arc::default(), reader), records)
+    }
+
+    fn of(
+        chunks: mpsc::Sender<Vec<u8>>,
+        used: mpsc::Receiver<Vec<u8>>,
+        failure: Arc<OnceLock<OutputClosed>>,
+        reader: Reader,
+    ) -> Self {
         let between = Arc::default();
         let writer =
             RecordWriter { buffer: Vec::new(), chunks, used, failure: Arc::clone(&failure), between };
-        Ok(Self { writer, thread: OutputThread { done, failure } })
+        Self { writer, thread: OutputThread { reader, failure } }
     }
 }
 
@@ -191,8 +218,12 @@ impl OutputThread {
     /// # Errors
     /// [`OutputClosed::Failed`] if something could not be written; a reader that has gone is no error here.
     pub async fn finish(self) -> Result<(), OutputClosed> {
-        // The sender is dropped, never used: its end is the message.
-        drop(self.done.await);
+        match self.reader {
+            // The sender is dropped, never used: its end is the message.
+            Reader::Thread(done) => drop(done.await),
+            // Nobody who reads is nobody to wait for.
+            Reader::Pipe(chunks) => drop(chunks.reserve_many(CHUNKS).await),
+        }
         match self.failure.get() {
             Some(OutputClosed::Failed(kind)) => Err(OutputClosed::Failed(*kind)),
             Some(OutputClosed::ReaderGone) | None => Ok(()),
@@ -271,5 +302,54 @@ impl LogWriter {
         }
         // Past the limit the lines are lost with the process; there is no one left to tell.
         written.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::timeout;
+
+    async fn write(writer: &mut RecordWriter, line: &[u8]) -> Result<(), OutputClosed> {
+        writer.buffer().extend_from_slice(line);
+        writer.flush().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piped_output_takes_as_much_as_a_thread_would_and_then_waits() {
+        let (Output { mut writer, thread: _thread }, mut records) = Output::piped();
+        for _ in 0..CHUNKS {
+            write(&mut writer, b"line\n").await.expect("there is room");
+        }
+        let patience = Duration::from_secs(3_600);
+        assert!(timeout(patience, write(&mut writer, b"last\n")).await.is_err(), "it is full");
+        assert_eq!(records.recv().await.as_deref(), Some(&b"line\n"[..]));
+        writer.flush().await.expect("there is room again");
+        for _ in 1..CHUNKS {
+            records.recv().await.expect("nothing is lost");
+        }
+        assert_eq!(records.recv().await.as_deref(), Some(&b"last\n"[..]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piped_output_is_finished_when_everything_is_read() {
+        let (Output { mut writer, thread }, mut records) = Output::piped();
+        write(&mut writer, b"line\n").await.expect("there is room");
+        drop(writer);
+        let mut finishing = std::pin::pin!(thread.finish());
+        assert!(timeout(Duration::from_secs(3_600), &mut finishing).await.is_err(), "a chunk is unread");
+        assert!(records.recv().await.is_some());
+        assert_eq!(finishing.await, Ok(()));
+        assert_eq!(records.recv().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piped_output_whose_reader_has_gone_says_so_and_is_finished() {
+        let (Output { mut writer, thread }, records) = Output::piped();
+        write(&mut writer, b"line\n").await.expect("there is room");
+        drop(records);
+        assert_eq!(write(&mut writer, b"line\n").await, Err(OutputClosed::ReaderGone));
+        drop(writer);
+        assert_eq!(thread.finish().await, Ok(()));
     }
 }

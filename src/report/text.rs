@@ -5,7 +5,9 @@ use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{LinkStatus, StatRecord, StateRecord};
-use crate::snapshot::{LaneSummary, Snapshot};
+use crate::snapshot::{Coverage, Gap, GapCause, GapEvent, LaneSummary, Quality, Snapshot};
+use crate::trade::AggTrade;
+use crate::units::IdRange;
 
 /// When a trade arrived; where that is not known, as in a file, when it happened.
 pub(crate) fn moment(snapshot: &Snapshot<'_>) -> SystemTime {
@@ -30,7 +32,12 @@ impl Display for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, level, color } = self;
         if *color {
-            write!(f, "\x1b[2m{at}\x1b[0m \x1b[32m{level:>5}\x1b[0m ")
+            let tint = match *level {
+                "ERROR" => 31,
+                "WARN" => 33,
+                _ => 32,
+            };
+            write!(f, "\x1b[2m{at}\x1b[0m \x1b[{tint}m{level:>5}\x1b[0m ")
         } else {
             write!(f, "{at} {level:>5} ")
         }
@@ -42,7 +49,7 @@ pub(crate) fn trade(into: &mut Vec<u8>, snapshot: &Snapshot<'_>) {
     put(
         into,
         format_args!(
-            "CVD {} | cvd={:.6} z={} ema={} | warmup={} std_zero={} bad={} | latency={}\n",
+            "CVD {} | cvd={:.6} z={} ema={} | warmup={} std_zero={} bad={} | latency={}{}\n",
             snapshot.symbol,
             reading.cvd,
             Known(reading.z, 3, ""),
@@ -51,8 +58,96 @@ pub(crate) fn trade(into: &mut Vec<u8>, snapshot: &Snapshot<'_>) {
             reading.std_zero,
             reading.bad_points,
             Known(snapshot.latency_ms(), 1, "ms"),
+            Flaw(snapshot.coverage),
         ),
     );
+}
+
+/// What a number has to say about itself when it is not complete; nothing otherwise.
+struct Flaw<'a>(&'a Coverage);
+
+impl Display for Flaw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.quality {
+            Quality::Complete => Ok(()),
+            quality => write!(f, " | quality={} missing={}", quality.as_str(), self.0.missing_trades),
+        }
+    }
+}
+
+/// The level of a gap's line.
+pub(crate) fn gap_level(event: GapEvent) -> &'static str {
+    match event {
+        GapEvent::Repaired => "INFO",
+        GapEvent::Opened | GapEvent::Conflict | GapEvent::Reset => "WARN",
+        GapEvent::Unrepaired => "ERROR",
+    }
+}
+
+/// The line about a gap. Of a file the loss alone is told: nobody can be asked for what is not in it.
+pub(crate) fn gap(gap: &Gap<'_>) -> Option<String> {
+    let Gap { symbol, ids, trades, .. } = gap;
+    let event = gap.event.as_str();
+    let ids = named(*ids);
+    let missing = format!("GAP {symbol} {event} | {ids} ({})", counted(*trades, "trade"));
+    let place = match gap.cause {
+        GapCause::Wire => "lost on the wire",
+        GapCause::Queue => "dropped by our own full buffers",
+        GapCause::Malformed => "in messages that could not be read",
+        GapCause::Restart => "lost",
+        GapCause::File => "not in the file",
+    };
+    Some(match gap.event {
+        GapEvent::Opened if gap.cause == GapCause::File => return None,
+        GapEvent::Opened => format!("{missing} {place}; later trades of {symbol} wait"),
+        GapEvent::Repaired => {
+            let whole = if gap.coverage.quality == Quality::Complete { "; CVD is whole" } else { "" };
+            let seconds = gap.seconds().map_or_else(String::new, |seconds| format!(" after {seconds:.3} s"));
+            let pages = counted(u64::from(gap.pages), "page");
+            format!(
+                "GAP {symbol} {event} | {ids}: {} came{seconds}, {pages} from REST{whole}",
+                counted(*trades, "trade")
+            )
+        }
+        GapEvent::Unrepaired => format!(
+            "{missing} {place} and cannot be had: CVD goes on without them ({} missing in all), the Z-score begins anew",
+            gap.coverage.missing_trades
+        ),
+        GapEvent::Conflict => {
+            let contents = gap
+                .conflict
+                .map(|(kept, refused)| format!(": kept {}, refused {}", Content(kept), Content(refused)));
+            format!("GAP {symbol} {event} | {ids} came twice{}", contents.unwrap_or_default())
+        }
+        GapEvent::Reset => format!(
+            "GAP {symbol} {event} | the exchange numbers {symbol} anew: epoch {} ends with cvd={} over {}, {ids}, {} missing; \
+             all numbers begin anew",
+            gap.coverage.epoch,
+            gap.reading.cvd,
+            counted(*trades, "trade"),
+            gap.coverage.missing_trades
+        ),
+    })
+}
+
+/// `id 5`, `ids 5 to 7`.
+fn named(ids: IdRange) -> String {
+    if ids.from == ids.to { format!("id {}", ids.from) } else { format!("ids {ids}") }
+}
+
+/// `1 trade`, `2 trades`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// A trade's price, quantity and side.
+struct Content<'a>(&'a AggTrade);
+
+impl Display for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} at {}", self.0.aggressor.side(), self.0.qty, self.0.price)
+    }
 }
 
 pub(crate) fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
@@ -60,19 +155,41 @@ pub(crate) fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
     put(
         into,
         format_args!(
-            "[FINAL] {} | trades={} first_id={} last_id={} | cvd={} z={} ema={} | warmup={} std_zero={} bad={}\n",
+            "[FINAL] {} | trades={} first_id={} last_id={} | cvd={} z={} ema={} | warmup={} std_zero={} bad={} | \
+             quality={} ids_seen={} repaired={} missing={} duplicates={}{}\n",
             lane.symbol,
             lane.trades,
-            Or(lane.first_id),
-            Or(lane.last_id),
+            Or(lane.coverage.first_id),
+            Or(lane.coverage.last_id),
             reading.cvd,
             Known(reading.z, 3, ""),
             Known(reading.ema, 6, ""),
             reading.warmup,
             reading.std_zero,
             reading.bad_points,
+            lane.coverage.quality.as_str(),
+            lane.ids_seen,
+            lane.repaired_trades,
+            lane.coverage.missing_trades,
+            lane.duplicate_trades,
+            StillOpen(lane),
         ),
     );
+}
+
+/// What was still missing, and what waited for it, when the run ended.
+struct StillOpen<'a>(&'a LaneSummary);
+
+impl Display for StillOpen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.open {
+            None => Ok(()),
+            Some(ids) => {
+                let held = self.0.held_trades;
+                write!(f, " open={}..{} held={held} (ended before that was repaired)", ids.from, ids.to)
+            }
+        }
+    }
 }
 
 pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
@@ -82,7 +199,8 @@ pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
         into,
         format_args!(
             "{name} trades={} avg_proc={} p50={} p95={} p99={} latency_p50={} latency_p95={} latency_p99={} | \
-             reconnect_count={} queue_dropped={} total_messages={} parse_errors={} queue_dropped_rate={:.6}\n",
+             reconnect_count={} queue_dropped={} total_messages={} parse_errors={} queue_dropped_rate={:.6} | \
+             gaps={} repaired={} missing={} duplicates={} rest_calls={}\n",
             metrics.applied_trades,
             Known(processing.mean_ms(), 4, "ms"),
             Known(processing.quantile_ms(0.5), 4, "ms"),
@@ -96,6 +214,11 @@ pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
             metrics.total_messages,
             metrics.parse_errors,
             metrics.queue_dropped_rate(),
+            metrics.gaps,
+            metrics.repaired_trades,
+            metrics.missing_trades,
+            metrics.duplicate_trades,
+            metrics.rest_calls,
         ),
     );
 }

@@ -116,6 +116,45 @@ fn config_shows_the_streams_of_a_url_without_its_credentials() {
 }
 
 #[test]
+fn config_shows_where_lost_trades_will_be_asked_for_or_why_nowhere() {
+    let relay = "wss://relay.example/ws/btcusdt@aggTrade";
+    for (arguments, line) in [
+        (&["config"][..], "repairs from https://fapi.binance.com"),
+        (&["config", "--testnet"], "repairs from https://testnet.binancefuture.com"),
+        (
+            &["config", "--repair", "off"],
+            "repairs from nowhere, as --repair off says: what is lost is missing",
+        ),
+        (
+            &["config", "--url", relay],
+            "repairs from nowhere: relay.example is not the exchange's own, so --rest-url must tell it",
+        ),
+        (
+            &["config", "--url", relay, "--rest-url", "https://Relay.example:443/rest/"],
+            "repairs from https://relay.example/rest",
+        ),
+    ] {
+        let run = run(arguments, &[]);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(run.stdout.lines().any(|shown| shown == line), "{arguments:?}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn options_of_repair_are_refused_where_nothing_can_be_repaired() {
+    for arguments in [
+        &["--repair", "off", "replay", "a.csv"][..],
+        &["--hold-size", "1", "replay", "a.csv"],
+        &["--repair-deadline", "1m", "replay", "a.csv"],
+        &["--rest-url", "https://fapi.binance.com", "demo"],
+    ] {
+        let run = run(arguments, &[]);
+        assert_eq!(run.code, Some(2), "{arguments:?}");
+        assert!(run.stderr.contains("has no such option"), "{arguments:?}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn options_stand_before_or_after_the_subcommand() {
     for arguments in [
         &["config", "--symbol", "BTCUSDT", "--testnet"][..],
@@ -144,7 +183,7 @@ fn each_subcommand_is_understood() {
         cli::parse(arguments, [], &Directory::new().0).unwrap()
     };
     assert_eq!(parsed(&[]).action, Action::Live);
-    assert_eq!(parsed(&["demo", "--count", "10"]).action, Action::Demo);
+    assert_eq!(parsed(&["demo", "--count", "10"]).action, Action::Demo { faults: false });
     assert_eq!(parsed(&["config"]).action, Action::ShowConfig);
     let files = vec![PathBuf::from("a.csv"), PathBuf::from("b.zip")];
     for arguments in [

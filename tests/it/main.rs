@@ -27,7 +27,11 @@ mod monitor_review;
 mod readme;
 /// Where the recorded market data is, and what to do without it.
 mod recorded;
+/// Whole or marked: what becomes of the numbers when trades are lost.
+mod repair;
 /// Recorded files read from outside: every format, every damage, and the real ones.
 mod replay_files;
+/// REST as the client that repairs holes sees it: the exchange's, and what a hostile server may answer.
+mod rest;
 /// What the stories share: a monitor that runs beside the test.
 mod support;

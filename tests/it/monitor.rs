@@ -48,7 +48,7 @@ async fn count_ends_after_exactly_so_many_trades_of_all_symbols_together() {
             let trades = exchange.ledger().trades(&lane.symbol);
             let sum = trades[..lane.trades as usize].iter().map(|trade| trade.delta().units()).sum();
             assert_eq!(lane.reading.cvd, QtyDelta::from_units(sum));
-            assert_eq!(lane.last_id, Some(trades[lane.trades as usize - 1].id));
+            assert_eq!(lane.coverage.last_id, Some(trades[lane.trades as usize - 1].id));
         }
         assert_eq!(ended.last()["trades"], 777);
         stopped_in_peace(exchange).await;

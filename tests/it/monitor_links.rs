@@ -11,7 +11,7 @@ use cvd_stream::exchange::{Act, AtEnd, Exchange, Script};
 use cvd_stream::feed::endpoint::Endpoint;
 use cvd_stream::feed::liveness::LivenessLimits;
 use cvd_stream::feed::tls::client_config_with;
-use cvd_stream::feed::{FeedError, FeedEvent, Live, LiveSettings};
+use cvd_stream::feed::{FeedError, FeedEvent, Live, LiveSettings, SystemNetwork};
 use cvd_stream::queue::{QueueLimits, drop_oldest};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::RootCertStore;
@@ -160,7 +160,6 @@ impl Feed {
             endpoint: Endpoint::from_url(url, None, None, false).unwrap(),
             liveness: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
             backoff_max,
-            tls,
             jitter_seed: Some(1),
         };
         let told = said.clone();
@@ -178,7 +177,8 @@ impl Feed {
                 };
                 told.grow(|said| said.push(event));
             };
-            Live::new(settings, queue, &observer, clock)?.run(stopped).await
+            let network = Arc::new(SystemNetwork::new(tls));
+            Live::new(settings, queue, &observer, clock)?.with_network(network).run(stopped).await
         });
         Self { said, stop, task }
     }
@@ -407,7 +407,7 @@ async fn a_market_that_goes_on_without_us_shows_as_a_hole_and_the_numbers_stay_t
         let lane = &ended.summary.lanes[0];
         let btc = symbol("BTCUSDT");
         assert_eq!((lane.trades, exchange.ledger().made(&btc)), (300, 380));
-        assert_eq!(lane.last_id, exchange.ledger().last_id(&btc));
+        assert_eq!(lane.coverage.last_id, exchange.ledger().last_id(&btc));
         let sum: i128 = seen.iter().map(|seen| seen.trade.delta().units()).sum();
         assert_eq!(lane.reading.cvd.units(), sum);
         stopped_in_peace(exchange).await;

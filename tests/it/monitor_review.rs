@@ -53,7 +53,6 @@ async fn a_refusal_after_a_good_connection_is_waited_out_and_told_with_its_remed
                 endpoint: Endpoint::from_url(&exchange.stream_url(), None, None, false).unwrap(),
                 liveness: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
                 backoff_max: Duration::from_millis(50),
-                tls: None,
                 jitter_seed: Some(1),
             };
             let failed = Growing::<Option<(Duration, bool)>>::default();
@@ -91,7 +90,8 @@ async fn the_demonstration_keeps_to_the_market_it_is_given() {
             let build = |config| Ok(App::new(config).write_to(records.clone()).expect("a thread"));
             let mut said = String::new();
             let say = |line: &str| said = format!("{said}{line}\n");
-            let summary = demo::run(config, build, std::future::pending(), say).await.unwrap();
+            let summary =
+                demo::run(config, demo::Weather::Fair, build, std::future::pending(), say).await.unwrap();
             let lane = &summary.lanes[0];
             assert_eq!((lane.market, lane.symbol.as_str(), lane.trades), (market, name, 20));
             assert!(said.contains("CVD = ledger: ") && said.contains(name), "{said}");

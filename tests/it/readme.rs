@@ -58,6 +58,21 @@ fn the_demonstration_prints_what_the_readme_shows() {
 }
 
 #[test]
+fn the_demonstration_of_faults_prints_what_the_readme_shows() {
+    let (records, log, code) = cvd_stream(&["demo", "--faults", "--duration", "7s"]);
+    assert_eq!(code, Some(0), "{log}");
+    let printed = format!("{records}\n{log}");
+    let shapes: Vec<String> = printed.lines().map(shape).collect();
+    let capture = &blocks(&file("README.md"), "text")[1];
+    for line in capture.lines().filter(|line| !line.starts_with(['$', '…'])) {
+        assert!(
+            shapes.contains(&shape(line)),
+            "the README shows {line:?}, but the command prints\n{printed}"
+        );
+    }
+}
+
+#[test]
 fn every_command_the_readme_names_is_understood_and_the_one_without_a_network_replays() {
     let readme = file("README.md");
     let commands = blocks(&readme, "sh").join("\n");

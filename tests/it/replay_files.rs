@@ -535,7 +535,7 @@ fn drain(mut replay: Replay) -> Read {
                     Input::Row(row) => rows.push(row),
                     Input::Frame(frame) => frames.push(frame),
                     Input::Damaged(line) => damaged.push(line),
-                    Input::Link(_) => panic!("files have no links"),
+                    other => panic!("files have no links, no queue and no REST: {other:?}"),
                 }
             }
         }

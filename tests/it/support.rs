@@ -7,13 +7,16 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use cvd_stream::app::{App, AppError};
+use cvd_stream::clock::Clock;
 use cvd_stream::config::{Config, OutputFormat};
-use cvd_stream::cvd::Reading;
+use cvd_stream::cvd::{Cvd, CvdConfig, Reading};
 use cvd_stream::exchange::{Exchange, ExchangeBuilder, ExchangeReport, Script};
 use cvd_stream::feed::endpoint::Endpoint;
 use cvd_stream::processor::Summary;
+use cvd_stream::repair::rest::RestBase;
 use cvd_stream::replay::Replay;
-use cvd_stream::snapshot::Snapshot;
+use cvd_stream::report::output::Output;
+use cvd_stream::snapshot::{Quality, Snapshot};
 use cvd_stream::trade::AggTrade;
 use cvd_stream::units::Symbol;
 use tokio::sync::{oneshot, watch};
@@ -144,6 +147,9 @@ impl Trades {
     }
 }
 
+/// When the clock of a simulation starts, in nanoseconds since 1970: as the exchange's does.
+const START_NS: i64 = 1_795_132_800_000_000_000;
+
 /// A monitor at work.
 pub(crate) struct Monitor {
     pub(crate) records: Written,
@@ -166,6 +172,38 @@ impl Monitor {
     pub(crate) fn watch(app: App) -> Self {
         let records = Written::default();
         let app = app.write_to(records.clone()).expect("a thread");
+        Self { records, ..Self::run(app) }
+    }
+
+    /// Watches an exchange in memory, by the paused clock, with REST to ask; its records are read at once.
+    pub(crate) fn simulated(exchange: &Exchange, change: impl FnOnce(&mut Config)) -> Self {
+        Self::simulated_slowly(exchange, Duration::ZERO, change)
+    }
+
+    /// The same, with a reader of the records that takes so long for each chunk of them.
+    pub(crate) fn simulated_slowly(
+        exchange: &Exchange,
+        for_a_chunk: Duration,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config { print_every: 1, ..config(&exchange.stream_url()) };
+        config.backoff_max = Duration::from_secs(30);
+        config.repair.rest_url =
+            Some(RestBase::parse(&exchange.rest_url(), false).expect("an address on this machine"));
+        change(&mut config);
+        let (output, mut chunks) = Output::piped();
+        let records = Written::default();
+        let mut into = records.clone();
+        tokio::spawn(async move {
+            while let Some(chunk) = chunks.recv().await {
+                into.write_all(&chunk).expect("memory takes everything");
+                if !for_a_chunk.is_zero() {
+                    tokio::time::sleep(for_a_chunk).await;
+                }
+            }
+        });
+        let app =
+            App::new(config).network(exchange.network()).clock(Clock::simulated(START_NS)).output(output);
         Self { records, ..Self::run(app) }
     }
 
@@ -233,6 +271,44 @@ impl Ended {
         record
     }
 
+    /// The records of gaps, in short: event, ids, trades, cause.
+    pub(crate) fn gaps(&self) -> Vec<String> {
+        let short = |line: String| {
+            let field = |name| raw_field(&line, name).trim_matches('"').to_owned();
+            let [event, from, to, trades, cause] =
+                ["event", "from_id", "to_id", "trades", "cause"].map(field);
+            format!("{event} {from}-{to} {trades} {cause}")
+        };
+        let (schema, records) = (schema(), self.records("gap"));
+        records.iter().for_each(|line| assert_valid(&schema, line));
+        records.into_iter().map(short).collect()
+    }
+
+    /// Whether CVD, EMA and Z-score are, to the last bit, those of an unbroken run over the ledger's trades from the
+    /// first id to the last, each of which came once and in order.
+    pub(crate) fn assert_whole(&self, exchange: &Exchange, name: &str) {
+        let (ledger, symbol) = (exchange.ledger().trades(&symbol(name)), symbol(name));
+        let lane = self.summary.lanes.iter().find(|lane| lane.symbol == symbol).expect("a lane of it");
+        let range = lane.coverage.first_id..=lane.coverage.last_id;
+        let ids = ledger.iter().filter(|trade| range.contains(&Some(trade.id)));
+        let mut unbroken = Cvd::new(CvdConfig::default()).expect("the defaults are in range");
+        let mut readings = Vec::new();
+        for trade in ids.clone() {
+            readings.extend(unbroken.apply(trade).map(|reading| (trade.id, reading)));
+        }
+        let seen: Vec<_> = self
+            .trades
+            .iter()
+            .filter(|seen| seen.symbol == name)
+            .map(|seen| (seen.trade.id, seen.reading))
+            .collect();
+        assert_eq!(seen, readings, "readings of {name}");
+        assert_eq!(lane.reading, unbroken.reading());
+        assert_eq!(lane.coverage.quality, Quality::Complete, "{:?}", lane.coverage);
+        assert_eq!((lane.coverage.missing_trades, lane.ids_seen), (0, ids.count() as u64));
+        assert_eq!((lane.open, lane.held_trades), (None, 0));
+    }
+
     /// Whether the numbers of the only symbol are those of the exchange, to the last digit and id.
     pub(crate) fn assert_equals_ledger(&self, exchange: &Exchange, name: &str) {
         let (ledger, symbol) = (exchange.ledger(), symbol(name));
@@ -240,7 +316,7 @@ impl Ended {
         assert_eq!(lane.reading.cvd, ledger.cvd(&symbol), "CVD of {name}");
         assert_eq!(lane.trades, ledger.made(&symbol), "trades of {name}");
         let ids = (ledger.first_id(&symbol), ledger.last_id(&symbol));
-        assert_eq!((lane.first_id, lane.last_id), ids, "ids of {name}");
+        assert_eq!((lane.coverage.first_id, lane.coverage.last_id), ids, "ids of {name}");
 
         let last = self.last();
         let lanes = last["symbols"].as_array().expect("the final record has symbols");
@@ -250,6 +326,20 @@ impl Ended {
         assert_eq!(record["first_id"], ledger.first_id(&symbol).map_or(0, |id| id.0));
         assert_eq!(record["last_id"], ledger.last_id(&symbol).map_or(0, |id| id.0));
     }
+}
+
+/// What `docs/record.schema.json` says about a record.
+pub(crate) fn schema() -> jsonschema::Validator {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/record.schema.json");
+    let schema = std::fs::read_to_string(path).expect("the schema is part of the package");
+    jsonschema::validator_for(&serde_json::from_str(&schema).expect("JSON")).expect("a schema")
+}
+
+pub(crate) fn assert_valid(schema: &jsonschema::Validator, line: &str) {
+    let record: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let faults: Vec<_> = schema.iter_errors(&record).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:?}: {line}");
 }
 
 /// The text of a field of a JSON record, as written.

@@ -65,6 +65,10 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
         "queue-size" => config.queue.frames.to_string(),
         "heartbeat-timeout" => duration(config.heartbeat_timeout),
         "backoff-max" => duration(config.backoff_max),
+        "repair" => if config.repair.enabled { "on" } else { "off" }.to_owned(),
+        "rest-url" => config.repair.rest_url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "repair-deadline" => duration(config.repair.deadline),
+        "hold-size" => config.repair.hold_size.to_string(),
         "z-window" => calculator.z_window.to_string(),
         "z-warmup" => calculator.warmup_values().to_string(),
         "ema-alpha" => calculator.ema_alpha.to_string(),
@@ -113,6 +117,19 @@ impl fmt::Display for Resolved {
         }
         let endpoint = &self.config.endpoint;
         writeln!(f, "\nconnects to  {endpoint}")?;
+        match self.config.rest() {
+            Some(base) => writeln!(f, "repairs from {base}")?,
+            None if !self.config.repair.enabled => {
+                writeln!(f, "repairs from nowhere, as --repair off says: what is lost is missing")?;
+            }
+            None => {
+                let host = &endpoint.host;
+                writeln!(
+                    f,
+                    "repairs from nowhere: {host} is not the exchange's own, so --rest-url must tell it"
+                )?;
+            }
+        }
         if !endpoint.subscribe.is_empty() {
             writeln!(f, "subscribes   {}", endpoint.subscribe.join(", "))?;
         }

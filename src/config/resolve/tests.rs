@@ -59,6 +59,10 @@ fn each_option_reaches_its_setting() {
         ("queue-size", "65536"),
         ("heartbeat-timeout", "0.5"),
         ("backoff-max", "2m"),
+        ("repair", "OFF"),
+        ("rest-url", "https://relay.example:8443/binance/"),
+        ("repair-deadline", "0.1"),
+        ("hold-size", "16777216"),
         ("z-window", "10"),
         ("z-warmup", "9"),
         ("ema-alpha", "1"),
@@ -81,6 +85,10 @@ fn each_option_reaches_its_setting() {
     expected.queue = QueueLimits { frames: 65_536, bytes: 32 << 20 };
     expected.heartbeat_timeout = Duration::from_millis(500);
     expected.backoff_max = Duration::from_secs(120);
+    expected.repair.enabled = false;
+    expected.repair.rest_url = RestBase::parse("https://relay.example:8443/binance", false).ok();
+    expected.repair.deadline = Duration::from_millis(100);
+    expected.repair.hold_size = 16_777_216;
     expected.calculator.z_window = 10;
     expected.calculator.z_warmup = Some(9);
     expected.calculator.ema_alpha = 1.0;
@@ -99,6 +107,8 @@ fn each_option_reaches_its_setting() {
     assert_eq!(option(&resolved, "symbol"), ("BTCUSD_PERP", "flag --symbol".to_owned()));
     assert_eq!(option(&resolved, "testnet"), ("true", "flag --testnet".to_owned()));
     assert_eq!(option(&resolved, "print-every").0, "0 (off)");
+    assert_eq!(option(&resolved, "repair").0, "off");
+    assert_eq!(option(&resolved, "rest-url").0, "https://relay.example:8443/binance");
 }
 
 #[test]
@@ -179,6 +189,11 @@ fn all_faults_are_reported_at_once_in_the_order_of_the_table() {
         ("CVD_STREAM_OUTPUT", "xml"),
         ("CVD_STREAM_STATS_INTERVAL", "0.5"),
         ("CVD_STREAM_DURATION", "0"),
+        ("CVD_STREAM_ALLOW_PLAINTEXT", "perhaps"),
+        ("CVD_STREAM_REPAIR", "maybe"),
+        ("CVD_STREAM_REST_URL", "fapi.binance.com"),
+        ("CVD_STREAM_REPAIR_DEADLINE", "2d"),
+        ("CVD_STREAM_HOLD_SIZE", "0"),
     ];
     let result = live(&[], &env, &[]);
     let expected = [
@@ -186,9 +201,14 @@ fn all_faults_are_reported_at_once_in_the_order_of_the_table() {
         "--market",
         "--testnet",
         "--url",
+        "--allow-plaintext",
         "--queue-size",
         "--heartbeat-timeout",
         "--backoff-max",
+        "--repair",
+        "--rest-url",
+        "--repair-deadline",
+        "--hold-size",
         "--ema-alpha",
         "--output",
         "--print-every",
@@ -254,6 +274,40 @@ fn plaintext_to_another_machine_needs_the_switch() {
     let error = live(&[url], &[], &[]).unwrap_err();
     assert!(error.faults()[0].remedy.contains("--allow-plaintext"), "{error}");
     assert!(live(&[url], &[("CVD_STREAM_ALLOW_PLAINTEXT", "yes")], &[]).is_ok());
+    let rest = [("rest-url", "http://relay.example:8080")];
+    let error = live(&rest, &[], &[]).unwrap_err();
+    assert!(error.faults()[0].remedy.contains("--allow-plaintext"), "{error}");
+    assert!(live(&rest, &[("CVD_STREAM_ALLOW_PLAINTEXT", "1")], &[]).is_ok());
+    assert!(live(&[("rest-url", "http://127.0.0.1:8080")], &[], &[]).is_ok());
+}
+
+#[test]
+fn the_host_of_the_stream_tells_where_lost_trades_are_asked_for() {
+    let asked = |flags: Pairs| {
+        let resolved = live(flags, &[], &[]).unwrap();
+        resolved.config.rest().map(|base| base.to_string())
+    };
+    let relay = ("url", "wss://relay.example/ws/btcusdt@aggTrade");
+    let rest = ("rest-url", "https://fapi.binance.com/");
+    assert_eq!(asked(&[]).as_deref(), Some("https://fapi.binance.com"));
+    assert_eq!(asked(&[("market", "coinm")]).as_deref(), Some("https://dapi.binance.com"));
+    assert_eq!(asked(&[("testnet", "1")]).as_deref(), Some("https://testnet.binancefuture.com"));
+    assert_eq!(asked(&[relay]), None);
+    assert_eq!(asked(&[relay, rest]).as_deref(), Some("https://fapi.binance.com"));
+    assert_eq!(asked(&[relay, rest, ("repair", "off")]), None);
+}
+
+#[test]
+fn a_rest_address_of_another_ledger_is_a_fault_unless_the_stream_itself_is_in_doubt() {
+    let rest = ("rest-url", "https://fapi.binance.com");
+    let result = live(&[rest, ("testnet", "true")], &[], &[]);
+    assert_eq!(subjects(&result), ["--rest-url"]);
+    let error = result.unwrap_err();
+    assert!(error.faults()[0].remedy.contains("https://testnet.binancefuture.com"), "{error}");
+    assert_eq!(subjects(&live(&[rest, ("market", "spot")], &[], &[])), ["--rest-url"]);
+    assert_eq!(subjects(&live(&[rest, ("url", "wss://")], &[], &[])), ["--url"]);
+    let spot = ("rest-url", "https://api.binance.com");
+    assert_eq!(subjects(&live(&[spot, ("market", "sport")], &[], &[])), ["--market"]);
 }
 
 #[test]
@@ -299,6 +353,17 @@ fn no_credential_reaches_a_report_or_the_table() {
         "ftp://h/?key=s3cret",
     ] {
         let error = live(&[("url", url)], &[], &[]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3"), "{error}");
+    }
+    for url in [
+        "https://me:s3cret@h",
+        "https://me:s3/cret@h",
+        "me:s3cret@h",
+        "https://h?key=s3cret",
+        "https://h/#s3cret",
+        "wss://me:s3cret@h",
+    ] {
+        let error = live(&[("rest-url", url)], &[], &[]).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("s3"), "{error}");
     }
     let resolved = live(&[("url", "wss://me:s3cret@h/ws/btcusdt@aggTrade?k=s3cret")], &[], &[]).unwrap();

@@ -19,16 +19,22 @@ pub(super) enum Kind {
     Unrequested,
     ControlError,
     Evicted,
+    Rest,
+    FallingBehind,
+    Suspicious,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::ParseError,
         Self::Damaged,
         Self::BadPoint,
         Self::Unrequested,
         Self::ControlError,
         Self::Evicted,
+        Self::Rest,
+        Self::FallingBehind,
+        Self::Suspicious,
     ];
 
     /// What the line about suppressed ones calls them.
@@ -40,6 +46,9 @@ impl Kind {
             Self::Unrequested => "trades of symbols nobody asked for",
             Self::ControlError => "refused subscriptions",
             Self::Evicted => "dropped frames",
+            Self::Rest => "failed requests to REST",
+            Self::FallingBehind => "discarded trades",
+            Self::Suspicious => "ids that make no sense",
         }
     }
 

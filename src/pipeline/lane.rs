@@ -1,0 +1,201 @@
+//! One market and symbol: its ids, its numbers, and what it has to tell about them.
+
+use super::{Event, LaneIds, PipelineCounts};
+use crate::cvd::Cvd;
+use crate::repair::HOLES_PER_LANE;
+use crate::sequence::{Change, Sequence, Step};
+use crate::snapshot::{Coverage, Gap, GapCause, GapEvent, LaneSummary, Market, Snapshot, Stamp, TradeSource};
+use crate::trade::AggTrade;
+use crate::units::{IdRange, Symbol, UnixMillis};
+
+/// One market and symbol.
+#[derive(Debug)]
+pub(super) struct Lane {
+    market: Market,
+    pub(super) symbol: Symbol,
+    calculator: Cvd,
+    pub(super) sequence: Sequence,
+    applied: u64,
+    applied_before_epoch: u64,
+    pub(super) coverage: Coverage,
+    /// How many losses of ours were known when the last trade arrived.
+    pub(super) losses_seen: u64,
+    /// Trades behind a hole, as the pipeline has counted them.
+    pub(super) held: usize,
+    /// It is among the lanes whose holes have changed.
+    pub(super) is_marked: bool,
+}
+
+impl Lane {
+    pub(super) fn new(market: Market, symbol: Symbol, calculator: Cvd, sequence: Sequence) -> Self {
+        Self {
+            market,
+            symbol,
+            calculator,
+            sequence,
+            applied: 0,
+            applied_before_epoch: 0,
+            coverage: Coverage::default(),
+            losses_seen: 0,
+            held: 0,
+            is_marked: false,
+        }
+    }
+
+    pub(super) fn is(&self, market: Market, symbol: &str) -> bool {
+        self.market == market && self.symbol.as_str() == symbol
+    }
+
+    /// Lets a trade, which is the next one, move the numbers.
+    #[inline]
+    pub(super) fn apply(
+        &mut self,
+        at: usize,
+        trade: &AggTrade,
+        source: TradeSource,
+        received: Option<Stamp>,
+        counts: &mut PipelineCounts,
+        emit: &mut impl FnMut(Event<'_>),
+    ) {
+        match self.calculator.apply(trade) {
+            Ok(reading) => {
+                self.applied += 1;
+                counts.applied += 1;
+                emit(Event::Trade(Snapshot {
+                    lane: at,
+                    market: self.market,
+                    symbol: &self.symbol,
+                    ordinal: self.applied,
+                    trade,
+                    source,
+                    received,
+                    reading,
+                    coverage: &self.coverage,
+                }));
+            }
+            Err(bad) => {
+                counts.bad_points += 1;
+                emit(Event::BadPoint { symbol: &self.symbol, trade, bad });
+            }
+        }
+    }
+
+    /// Takes every consequence out of the sequence, as long as no more than `limit` trades are applied.
+    pub(super) fn settle(
+        &mut self,
+        at: usize,
+        now: Option<Stamp>,
+        counts: &mut PipelineCounts,
+        limit: u64,
+        emit: &mut impl FnMut(Event<'_>),
+    ) {
+        while counts.applied < limit
+            && let Some(step) = self.sequence.next_step()
+        {
+            // Of an epoch that ends, the account stays as it was at its end.
+            if step != Step::Reset {
+                self.cover();
+            }
+            match step {
+                Step::Trade(arrival) => {
+                    self.apply(at, &arrival.trade, arrival.source, arrival.received, counts, emit);
+                }
+                Step::Opened(change) => emit(self.gap(at, GapEvent::Opened, change, now)),
+                Step::Repaired(change) => emit(self.gap(at, GapEvent::Repaired, change, now)),
+                Step::Unrepaired(change) => {
+                    self.calculator.restart_window();
+                    emit(self.gap(at, GapEvent::Unrepaired, change, now));
+                }
+                Step::Discarded { trades } => {
+                    let missing = self.sequence.open_range().map_or(0, IdRange::count);
+                    emit(Event::Discarded { symbol: &self.symbol, trades, missing });
+                }
+                Step::Conflict { kept, refused } => {
+                    let ids = IdRange { from: kept.id, to: kept.id };
+                    let change = unopened(ids, 1, GapCause::Wire, kept.traded_at);
+                    if let Event::Gap(gap) = self.gap(at, GapEvent::Conflict, change, now) {
+                        emit(Event::Gap(Gap { conflict: Some((&kept, &refused)), ..gap }));
+                    }
+                }
+                Step::Reset => self.begin_epoch(at, now, emit),
+            }
+        }
+        self.cover();
+    }
+
+    /// The exchange numbers anew: the epoch ends with its own record, and everything begins again.
+    fn begin_epoch(&mut self, at: usize, now: Option<Stamp>, emit: &mut impl FnMut(Event<'_>)) {
+        let Coverage { epoch, first_id, last_id, .. } = self.coverage;
+        if let (Some(from), Some(to)) = (first_id, last_id) {
+            let trades = self.applied - self.applied_before_epoch;
+            let change = unopened(IdRange { from, to }, trades, GapCause::Restart, UnixMillis(0));
+            emit(self.gap(at, GapEvent::Reset, change, now));
+        }
+        self.applied_before_epoch = self.applied;
+        self.calculator.reset();
+        self.coverage = Coverage { epoch: epoch.saturating_add(1), ..Coverage::default() };
+    }
+
+    /// Brings what the numbers cover up to date.
+    fn cover(&mut self) {
+        if let Some(first) = self.sequence.first_id() {
+            self.coverage.first_id = Some(first);
+            self.coverage.last_id = self.sequence.last_id();
+            self.coverage.missing_trades = self.sequence.missing();
+        }
+        self.coverage.quality = self.sequence.quality();
+    }
+
+    fn gap(&self, at: usize, event: GapEvent, change: Change, now: Option<Stamp>) -> Event<'_> {
+        let Change { ids, trades, cause, opened_at, after, pages } = change;
+        Event::Gap(Gap {
+            lane: at,
+            market: self.market,
+            symbol: &self.symbol,
+            event,
+            cause,
+            ids,
+            trades,
+            opened_at,
+            at: now,
+            after_trade_at: (after.0 > 0).then_some(after),
+            pages,
+            conflict: None,
+            coverage: &self.coverage,
+            reading: self.calculator.reading(),
+        })
+    }
+
+    pub(super) fn ids(&self) -> LaneIds<'_> {
+        LaneIds {
+            symbol: &self.symbol,
+            newest: self.sequence.newest_known(),
+            holes: self.sequence.holes().take(HOLES_PER_LANE).collect(),
+            in_doubt: self.sequence.is_in_doubt(),
+        }
+    }
+
+    pub(super) fn summary(&self) -> LaneSummary {
+        let counts = self.sequence.counts();
+        let Coverage { first_id, last_id, missing_trades, .. } = self.coverage;
+        let ids = first_id.zip(last_id).map_or(0, |(from, to)| IdRange { from, to }.count());
+        LaneSummary {
+            market: self.market,
+            symbol: self.symbol.clone(),
+            trades: self.applied,
+            reading: self.calculator.reading(),
+            coverage: self.coverage,
+            ids_seen: ids.saturating_sub(missing_trades),
+            repaired_trades: counts.repaired,
+            duplicate_trades: counts.duplicates,
+            conflicts: counts.conflicts,
+            held_trades: self.sequence.held() as u64,
+            open: self.sequence.open_range(),
+        }
+    }
+}
+
+/// A change that is not about a hole.
+fn unopened(ids: IdRange, trades: u64, cause: GapCause, after: UnixMillis) -> Change {
+    Change { ids, trades, cause, opened_at: None, after, pages: 0 }
+}

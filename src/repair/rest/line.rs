@@ -1,0 +1,108 @@
+//! One HTTP/1.1 connection, driven by whoever waits for an answer.
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::{Request, Response, header};
+use hyper_util::rt::TokioIo;
+
+use super::chain;
+use crate::feed::ByteStream;
+
+type Nothing = Empty<Bytes>;
+type Http = Connection<TokioIo<Box<dyn ByteStream>>, Nothing>;
+
+/// The longest head of an answer; the exchange's have about 1 kB.
+const MAX_HEAD: usize = 64 * 1024;
+const USER_AGENT: &str = concat!("cvd-stream/", env!("CARGO_PKG_VERSION"));
+
+/// Why a connection brought no whole answer.
+#[derive(Debug)]
+pub(super) enum LineError {
+    /// It ended before the first byte of an answer.
+    Gone(String),
+    /// It ended or failed in the middle, or what came was no HTTP.
+    Broken(String),
+    /// A body beyond so many bytes.
+    TooLong(usize),
+    /// The time was over.
+    Late,
+}
+
+pub(super) struct Line {
+    sender: SendRequest<Nothing>,
+    /// `None` once it has ended. Bytes of the last answer may still be with the answer then.
+    connection: Option<Http>,
+}
+
+impl Line {
+    pub(super) async fn over(stream: Box<dyn ByteStream>) -> Result<Self, LineError> {
+        let mut builder = Builder::new();
+        builder.max_buf_size(MAX_HEAD);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        Ok(Self { sender, connection: Some(connection) })
+    }
+
+    /// Sends a question and waits for the head of the answer.
+    pub(super) async fn send(
+        &mut self,
+        path: &str,
+        authority: &str,
+    ) -> Result<Response<Incoming>, LineError> {
+        let request = Request::get(path)
+            .header(header::HOST, authority)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, "application/json")
+            .body(Empty::new())
+            .map_err(|error| LineError::Broken(error.to_string()))?;
+        let Self { sender, connection } = self;
+        let sending = async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        };
+        driven(connection, sending).await.map_err(|error| {
+            let told = chain(&error);
+            if error.is_parse() { LineError::Broken(told) } else { LineError::Gone(told) }
+        })
+    }
+
+    /// Appends the body to `into`, up to `limit` bytes.
+    pub(super) async fn read(
+        &mut self,
+        body: &mut Incoming,
+        into: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), LineError> {
+        if body.size_hint().lower() > limit as u64 {
+            return Err(LineError::TooLong(limit));
+        }
+        let reading = async {
+            while let Some(frame) = body.frame().await {
+                let Ok(bytes) = frame.map_err(broken)?.into_data() else { continue };
+                if bytes.len() > limit - into.len() {
+                    return Err(LineError::TooLong(limit));
+                }
+                into.extend_from_slice(&bytes);
+            }
+            Ok(())
+        };
+        driven(&mut self.connection, reading).await
+    }
+}
+
+/// Does some work while the connection does its part.
+async fn driven<C: Future + Unpin, T>(connection: &mut Option<C>, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    if let Some(alive) = connection {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = alive => *connection = None,
+        }
+    }
+    work.await
+}
+
+fn broken(error: hyper::Error) -> LineError {
+    LineError::Broken(chain(&error))
+}

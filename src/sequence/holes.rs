@@ -1,0 +1,160 @@
+//! The open holes of a lane: ranges of ids that are known to exist and have not come.
+
+use std::collections::VecDeque;
+
+use crate::repair::Hole;
+use crate::snapshot::{GapCause, Stamp};
+use crate::units::{IdRange, UnixMillis};
+
+/// A hole from the moment it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpenHole {
+    /// What is missing now; never empty.
+    from: i64,
+    to: i64,
+    /// What was missing at first.
+    pub(super) found: IdRange,
+    pub(super) cause: GapCause,
+    pub(super) opened_at: Option<Stamp>,
+    /// When the last trade before what is missing now happened.
+    after: UnixMillis,
+    /// When the last trade before what was missing at first happened.
+    pub(super) found_after: UnixMillis,
+    /// Answers of REST that brought some of them.
+    pub(super) pages: u32,
+    /// Nobody waits for it any more.
+    pub(super) given_up: bool,
+}
+
+impl OpenHole {
+    pub(super) fn new(ids: IdRange, cause: GapCause, opened_at: Option<Stamp>, after: UnixMillis) -> Self {
+        let (from, to) = (ids.from.0, ids.to.0);
+        Self { from, to, found: ids, cause, opened_at, after, found_after: after, pages: 0, given_up: false }
+    }
+
+    pub(super) fn missing(&self) -> IdRange {
+        IdRange::new(self.from, self.to)
+    }
+
+    /// How many of `found` have come: all but what is missing.
+    pub(super) fn filled(&self) -> u64 {
+        self.found.count() - self.missing().count()
+    }
+}
+
+/// Open holes, ascending and disjoint.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holes {
+    list: VecDeque<OpenHole>,
+}
+
+impl Holes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(super) fn first(&self) -> Option<&OpenHole> {
+        self.list.front()
+    }
+
+    pub(super) fn last(&self) -> Option<&OpenHole> {
+        self.list.back()
+    }
+
+    pub(super) fn take_first(&mut self) -> Option<OpenHole> {
+        self.list.pop_front()
+    }
+
+    /// What has come of the first hole is told.
+    pub(super) fn tell_filled(&mut self) {
+        if let Some(first) = self.list.front_mut() {
+            first.found = first.missing();
+        }
+    }
+
+    /// Adds a hole behind all others.
+    pub(super) fn open(&mut self, hole: OpenHole) {
+        self.list.push_back(hole);
+    }
+
+    /// Those that somebody waits for, as the repair wants to know them.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = Hole> + '_ {
+        let waiting = self.list.iter().filter(|hole| !hole.given_up);
+        waiting.map(|hole| Hole { ids: hole.missing(), after: hole.after })
+    }
+
+    /// A missing id has come, of a trade that happened `at`; gives the hole if that was its last. `Err` if
+    /// it was not missing.
+    pub(super) fn fill(&mut self, id: i64, at: UnixMillis) -> Result<Option<OpenHole>, ()> {
+        let place = self.list.partition_point(|hole| hole.to < id);
+        let Some(hole) = self.list.get_mut(place).filter(|hole| hole.from <= id) else { return Err(()) };
+        if hole.from == hole.to {
+            return Ok(self.list.remove(place));
+        }
+        if id == hole.from {
+            (hole.from, hole.after) = (id + 1, at);
+        } else if id == hole.to {
+            hole.to = id - 1;
+        } else {
+            // Two holes from now on; the one that has come is the account of the first.
+            let mut behind = OpenHole { from: id + 1, after: at, found_after: at, ..*hole };
+            behind.found.from.0 = id + 1;
+            (hole.to, hole.found.to.0) = (id - 1, id);
+            self.list.insert(place + 1, behind);
+        }
+        Ok(None)
+    }
+
+    /// An answer of REST brought trades within these ids.
+    pub(super) fn count_page(&mut self, from: i64, to: i64) {
+        for hole in self.list.iter_mut().filter(|hole| hole.from <= to && from <= hole.to) {
+            hole.pages = hole.pages.saturating_add(1);
+        }
+    }
+
+    /// Nobody waits any more for what of these ids is missing.
+    pub(super) fn give_up(&mut self, ids: IdRange) {
+        let (from, to) = (ids.from.0, ids.to.0);
+        let mut at = 0;
+        while let Some(hole) = self.list.get(at).copied() {
+            if !hole.given_up && hole.from <= to && from <= hole.to {
+                // What lies outside goes on being wanted.
+                if hole.to > to {
+                    let mut behind = OpenHole { from: to + 1, ..hole };
+                    behind.found.from.0 = to + 1;
+                    self.list[at].to = to;
+                    self.list[at].found.to.0 = to;
+                    self.list.insert(at + 1, behind);
+                }
+                if hole.from < from {
+                    let mut within = OpenHole { from, ..self.list[at] };
+                    within.found.from.0 = from;
+                    self.list[at].to = from - 1;
+                    self.list[at].found.to.0 = from - 1;
+                    self.list.insert(at + 1, within);
+                    at += 1;
+                }
+                self.list[at].given_up = true;
+            }
+            at += 1;
+        }
+    }
+
+    /// Makes one hole of everything from the first one's beginning to `to`, lost in our own buffers; gives it.
+    pub(super) fn merge(&mut self, to: i64) -> Option<OpenHole> {
+        let first = *self.list.front()?;
+        let pages = self.list.iter().map(|hole| hole.pages).fold(0, u32::saturating_add);
+        // What has come of the first one's beginning is delivered; everything else that has come is discarded.
+        let merged = OpenHole {
+            to,
+            found: IdRange::new(first.found.from.0, to),
+            cause: GapCause::Queue,
+            pages,
+            given_up: false,
+            ..first
+        };
+        self.list.clear();
+        self.list.push_back(merged);
+        Some(merged)
+    }
+}
