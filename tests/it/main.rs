@@ -9,6 +9,8 @@ mod configuration;
 mod decode;
 /// The practice exchange, as a plain WebSocket and HTTP client sees it.
 mod exchange;
+/// The whole monitor through random schedules of everything that can go wrong, in simulated time.
+mod faults;
 /// The calculator on recorded trades, against exact results and against the original monitor's.
 mod golden;
 /// The whole monitor against the practice exchange: what comes in, what is counted, how it ends.
