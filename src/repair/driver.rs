@@ -34,6 +34,8 @@ pub struct Repair {
     /// Something was lost on our side since the last tick.
     disturbed: bool,
     ticks: u64,
+    /// There is nothing to do until something is wanted: no reason to read the clock for every burst.
+    idle: bool,
     /// What is to be told next.
     outcomes: VecDeque<Outcome>,
 }
@@ -75,12 +77,14 @@ impl Repair {
             heads: Vec::new(),
             disturbed: false,
             ticks: 0,
+            idle: false,
             outcomes: VecDeque::new(),
         }
     }
 
     /// The holes or the doubts of a lane have changed.
     pub fn want(&mut self, lane: usize, ids: &LaneIds<'_>) {
+        self.idle = false;
         let now = self.clock.now();
         self.planner.want(lane, ids.symbol, &ids.holes, now);
         if !ids.in_doubt {
@@ -118,6 +122,7 @@ impl Repair {
         }
         self.heads.clear();
         self.ticks += 1;
+        self.idle = false;
         for (lane, ids) in lanes.enumerate() {
             self.heads.push(ids.newest);
             // The first question about it may have remained without an answer.
@@ -157,6 +162,9 @@ impl Repair {
     /// # Cancel safety
     /// Safe: a request goes on where it was when this is called again.
     pub async fn next(&mut self) -> Outcome {
+        if self.idle {
+            return std::future::pending().await;
+        }
         loop {
             if let Some(outcome) = self.outcomes.pop_front() {
                 return outcome;
@@ -178,6 +186,7 @@ impl Repair {
                 }
                 Step::Wait(until) => until,
             };
+            self.idle = until.is_none() && self.flight.is_none();
             tokio::select! {
                 biased;
                 result = landing(&mut self.flight) => {

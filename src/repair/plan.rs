@@ -187,11 +187,6 @@ impl Planner {
         self.budget.used_weight(now)
     }
 
-    /// Whether a request is in flight.
-    pub const fn is_asking(&self) -> bool {
-        self.flight.is_some()
-    }
-
     fn failed(&mut self, flight: &Flight, error: RestError, now: Stamp) {
         let outcome = match error {
             RestError::TooManyRequests { status, retry_after, banned_until, used_weight, message } => {
