@@ -21,6 +21,8 @@ pub const DURATION: Duration = Duration::from_secs(12);
 /// It prints more often than a live run.
 pub const PRINT_EVERY: u64 = 25;
 const TRADES_PER_SECOND: u32 = 50;
+/// The longest wait between attempts to connect when things go wrong.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// A demonstration that failed.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,10 @@ pub async fn run(
         Exchange::builder().market(market).symbol(name).wall_clock().seed(7).script(script).start().await?;
     let url = exchange.stream_url();
     config.endpoint = Endpoint::from_url(&url, None, Some(market), false).map_err(io::Error::other)?;
+    if weather == Weather::Faults {
+        // A demonstration is short: it shows the wait for a connection, not how long waits can grow.
+        config.backoff_max = config.backoff_max.min(LONGEST_WAIT);
+    }
     config.repair.rest_url = Some(RestBase::parse(&exchange.rest_url(), false).map_err(io::Error::other)?);
 
     let of_market = if market == Market::default() { String::new() } else { format!(" ({market})") };

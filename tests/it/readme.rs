@@ -31,7 +31,7 @@ fn shape(line: &str) -> String {
     let mut shape = String::new();
     for c in line.chars() {
         match c {
-            '-' if shape.ends_with('=') => {}
+            '-' if shape.ends_with(['=', ' ']) => {}
             '0'..='9' if shape.ends_with('9') => {}
             '0'..='9' => shape.push('9'),
             c => shape.push(c),
@@ -59,7 +59,7 @@ fn the_demonstration_prints_what_the_readme_shows() {
 
 #[test]
 fn the_demonstration_of_faults_prints_what_the_readme_shows() {
-    let (records, log, code) = cvd_stream(&["demo", "--faults", "--duration", "7s"]);
+    let (records, log, code) = cvd_stream(&["demo", "--faults", "--duration", "8s"]);
     assert_eq!(code, Some(0), "{log}");
     let printed = format!("{records}\n{log}");
     let shapes: Vec<String> = printed.lines().map(shape).collect();
