@@ -19,10 +19,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let exchange = Exchange::builder().symbol("BTCUSDT").seed(7).script(script).start().await?;
 
     let settings = LiveSettings {
-        endpoint: Endpoint::from_url(&exchange.stream_url(), None, None, false)?,
         liveness: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
         backoff_max: Duration::from_secs(30),
         jitter_seed: None,
+        ..LiveSettings::of(Endpoint::from_url(&exchange.stream_url(), None, None, false)?)
     };
     let clock = Clock::system();
     let (sender, mut receiver) = drop_oldest(QueueLimits::default(), clock);

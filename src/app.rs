@@ -1,21 +1,27 @@
 //! The whole: wires feed, queue, pipeline and report, and shuts them down. The only room that knows both ends.
 
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::checkpoint::CheckpointError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::cvd::CvdConfigError;
 use crate::feed::liveness::LivenessLimits;
-use crate::feed::{FeedError, Live, LiveSettings, Network, Nudge, SystemNetwork, stopped};
+use crate::feed::tls::{CaFileError, ExtraRoots};
+use crate::feed::{
+    ConnectionBudget, FeedError, Live, LiveSettings, Network, Steering, SystemNetwork, stopped,
+};
 use crate::pipeline::{Pipeline, PipelineConfig, Wanted};
-use crate::processor::{LiveParts, OnTrade, Processor, ProcessorError, Summary};
+use crate::processor::{Checkpoints, LiveParts, OnTrade, Processor, ProcessorError, Summary};
 use crate::queue::drop_oldest;
 use crate::repair::rest::RestClient;
 use crate::repair::{Planner, Repair, WeightBudget};
@@ -42,6 +48,12 @@ pub enum AppError {
     /// The source or the output failed.
     #[error(transparent)]
     Processor(#[from] ProcessorError),
+    /// The state directory cannot be used, or nothing in it can be gone on from.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The file of root certificates cannot be used.
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     /// The output could not be opened or written.
     #[error("cannot write records")]
     Output(#[source] std::io::Error),
@@ -64,11 +76,23 @@ pub enum AppError {
     /// The output failed at the very end.
     #[error(transparent)]
     OutputClosed(OutputClosed),
+    /// A part of the program ended although nobody asked it to: the rest of it must not seem to be healthy.
+    #[error("the {task} ended unexpectedly{}: please report it", told(.what))]
+    TaskEnded {
+        /// Which part: `feed` or `processor`.
+        task: &'static str,
+        /// The panic's message; empty where it simply ended.
+        what: String,
+    },
     /// Something did not end in time; most likely nobody reads the output.
     #[error(
         "not everything was written within {0:?} of being asked to stop: is the reader of the output blocked?"
     )]
     ShutdownDeadline(Duration),
+}
+
+fn told(what: &str) -> String {
+    if what.is_empty() { String::new() } else { format!(" ({what})") }
 }
 
 /// A monitor that is ready to run.
@@ -81,6 +105,7 @@ pub struct App {
     jitter_seed: Option<u64>,
     network: Option<Arc<dyn Network>>,
     clock: Option<Clock>,
+    budget: ConnectionBudget,
     color: bool,
 }
 
@@ -96,6 +121,7 @@ impl App {
             jitter_seed: None,
             network: None,
             clock: None,
+            budget: ConnectionBudget::default(),
             color: false,
         }
     }
@@ -127,7 +153,7 @@ impl App {
         self
     }
 
-    /// TLS settings other than the system's root certificates.
+    /// TLS settings other than the system's root certificates; the settings' `ca_file` adds nothing to them.
     pub fn tls(mut self, tls: Arc<ClientConfig>) -> Self {
         self.tls = Some(tls);
         self
@@ -151,6 +177,12 @@ impl App {
         self
     }
 
+    /// A budget of connection attempts that is shared with others, or has other limits than the exchange's.
+    pub fn connection_budget(mut self, budget: ConnectionBudget) -> Self {
+        self.budget = budget;
+        self
+    }
+
     /// Colours text records.
     pub fn color(mut self, color: bool) -> Self {
         self.color = color;
@@ -166,23 +198,36 @@ impl App {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let events = Events::new(self.log.take());
         let (sender, receiver) = drop_oldest(self.config.queue, clock);
+        let steering = Steering::default();
         let live_parts = LiveParts {
             queue: sender.gauge(),
             clock,
             stats_interval: self.config.stats_interval,
             awaits_ack: !self.config.endpoint.subscribe.is_empty(),
+            steering: steering.clone(),
+            redundancy: self.config.lines.redundancy,
+            max_lag: self.config.lines.max_lag,
+            route: self.config.endpoint.route(),
+            heartbeat_timeout: self.config.heartbeat_timeout,
+            market: self.config.market,
         };
-        let network = self.network.take().unwrap_or_else(|| Arc::new(SystemNetwork::new(self.tls.take())));
-        let nudge = Nudge::default();
-        let repair = self.repair(&network, clock, &nudge, &events);
+        let network = match self.network.take() {
+            Some(network) => network,
+            None => Arc::new(system_network(&self.config, self.tls.take())?),
+        };
+        let repair = self.repair(&network, clock, &steering, &events);
         let settings = LiveSettings {
             endpoint: self.config.endpoint.clone(),
             liveness: LivenessLimits::with_heartbeat(self.config.heartbeat_timeout),
             backoff_max: self.config.backoff_max,
             jitter_seed: self.jitter_seed,
+            redundancy: self.config.lines.redundancy,
+            handover_after: self.config.lines.handover_after,
         };
-        let live =
-            Live::new(settings, sender, &events, clock)?.with_network(Arc::clone(&network)).with_nudge(nudge);
+        let live = Live::new(settings, sender, &events, clock)?
+            .with_network(Arc::clone(&network))
+            .with_steering(steering);
+        let live = live.with_budget(self.budget.clone());
         let wanted = Wanted::Only(self.config.endpoint.symbols.clone());
         let (stop, stopped) = watch::channel(false);
         self.supervise(
@@ -257,7 +302,7 @@ impl App {
         &self,
         network: &Arc<dyn Network>,
         clock: Clock,
-        nudge: &Nudge,
+        steering: &Steering,
         events: &Events,
     ) -> Option<Repair> {
         let Config { market, endpoint, repair, .. } = &self.config;
@@ -270,7 +315,8 @@ impl App {
         };
         let client = RestClient::new(Arc::clone(network), base, *market);
         let planner = Planner::new(WeightBudget::of(*market), repair.deadline);
-        Some(Repair::new(planner, client, clock, nudge.clone()))
+        let repair = Repair::new(planner, client, clock, steering.clone());
+        Some(repair.with_heartbeat(self.config.heartbeat_timeout))
     }
 
     /// Runs feed and processor side by side and ends them in order: the feed first, then what it left.
@@ -296,22 +342,29 @@ impl App {
             Some(output) => output,
             None => Output::new(Box::new(std::io::stdout())).map_err(AppError::Output)?,
         };
+        let is_live = live.is_some();
         let settings = ReportSettings { format: config.output, print_every: config.print_every, color };
         let scope = Scope { market: config.market, symbols };
         let calculator = config.calculator;
+        let mut pipeline = Pipeline::new(PipelineConfig {
+            market: config.market,
+            frames_from,
+            wanted,
+            calculator,
+            repairs: repair.is_some(),
+            hold_size: config.repair.hold_size,
+        })?;
+        let checkpoints = match &live {
+            Some(live) => Checkpoints::open(&config, &mut pipeline, live.clock, events, repair.is_some())?,
+            None => None,
+        };
         let mut processor = Processor {
-            pipeline: Pipeline::new(PipelineConfig {
-                market: config.market,
-                frames_from,
-                wanted,
-                calculator,
-                repairs: repair.is_some(),
-                hold_size: config.repair.hold_size,
-            })?,
+            pipeline,
             reporter: Reporter::new(settings, scope, output.writer),
             events,
             live,
             repair,
+            checkpoints,
             count: config.count,
             on_trade,
         };
@@ -323,14 +376,20 @@ impl App {
             }
         });
         let mut end = End::default();
-        let mut feed = pin!(feed);
+        let mut feed = pin!(supervised("feed", feed));
         let mut feed_result = None;
-        let mut work = Box::pin(processor.run(source));
+        let mut work = Box::pin(supervised("processor", processor.run(source)));
         let worked = loop {
             tokio::select! {
                 biased;
                 // In the direction of the data.
                 result = &mut feed, if feed_result.is_none() => {
+                    let result = match result {
+                        Ok(()) if is_live && !end.asked => {
+                            Err(AppError::TaskEnded { task: "feed", what: String::new() })
+                        }
+                        result => result,
+                    };
                     if result.is_err() {
                         end.begin();
                     }
@@ -372,6 +431,33 @@ impl App {
         let summary = worked?;
         written?;
         Ok(summary)
+    }
+}
+
+/// The system's network, as the settings say. TLS settings of a program's own know their roots themselves.
+pub(crate) fn system_network(
+    config: &Config,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<SystemNetwork, CaFileError> {
+    let roots = match &config.ca_file {
+        Some(path) if tls.is_none() => ExtraRoots::from_file(path)?,
+        _ => ExtraRoots::default(),
+    };
+    Ok(SystemNetwork::new(tls).with_proxies(config.proxies.clone()).with_extra_roots(roots))
+}
+
+/// Runs a part of the whole; a panic in it becomes an error that names it.
+async fn supervised<T, E: Into<AppError>>(
+    task: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, AppError> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result.map_err(Into::into),
+        Err(panic) => {
+            let what = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(AppError::TaskEnded { task, what })
+        }
     }
 }
 

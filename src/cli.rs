@@ -29,6 +29,11 @@ pub enum Action {
     },
     /// Print the configuration.
     ShowConfig,
+    /// Find out why it does not work here.
+    Doctor {
+        /// For programs: one JSON object.
+        json: bool,
+    },
 }
 
 /// A command line that makes sense.
@@ -85,6 +90,9 @@ pub fn parse(
     let (action, command) = match matches.subcommand() {
         Some(("demo", demo)) => (Action::Demo { faults: demo.get_flag("faults") }, config::Command::Demo),
         Some(("replay", replay)) => (Action::Replay { files: files(replay) }, config::Command::Replay),
+        Some(("doctor", doctor)) => {
+            (Action::Doctor { json: doctor.get_flag("json") }, config::Command::Doctor)
+        }
         Some(("config", _)) => (Action::ShowConfig, config::Command::Config),
         _ => (Action::Live, config::Command::Live),
     };
@@ -122,6 +130,13 @@ pub fn command() -> clap::Command {
             clap::Command::new("config")
                 .about("Print every option's value and where it comes from, and end")
                 .args(arguments(config::Command::Config)),
+        )
+        .subcommand(
+            clap::Command::new("doctor")
+                .about("Check everything a run needs, one line each with the remedy, and end")
+                .arg(json_argument())
+                .args(arguments(config::Command::Doctor))
+                .after_help(DOCTOR_CODES),
         )
         .after_help(format!("{LAYERS}\n\n{EXAMPLES}"))
         .after_long_help(format!("{LAYERS_LONG}\n\n{EXAMPLES_LONG}"))
@@ -180,6 +195,10 @@ fn faults_argument() -> Arg {
         .action(ArgAction::SetTrue)
 }
 
+fn json_argument() -> Arg {
+    Arg::new("json").long("json").help("Print one JSON object instead of lines").action(ArgAction::SetTrue)
+}
+
 fn short_help(option: &OptionSpec) -> String {
     let default =
         if option.default.is_empty() { String::new() } else { format!(" [default: {}]", option.default) };
@@ -223,6 +242,11 @@ Durations:
 Exit codes:
   0 a clean end, 1 a failure, 2 a mistake on the command line or in the configuration. Mistakes are reported \
 all at once, each with its remedy.";
+
+const DOCTOR_CODES: &str = "\
+Exit codes:
+  0 all good, 1 a run would not work, 2 a mistake in the configuration, 3 a run would work but something deserves \
+attention.";
 
 const EXAMPLES: &str = "\
 Examples:

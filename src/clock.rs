@@ -1,10 +1,16 @@
 //! The one place that reads a clock.
 
+mod offset;
+mod steps;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use crate::snapshot::Stamp;
+
+pub use offset::{ClockOffset, OffsetEstimator};
+pub use steps::{Jump, StepWatch};
 
 /// Hands out [`Stamp`]s: wall clock for latency, monotonic clock for deadlines.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +41,17 @@ impl Clock {
         let mono_ns = nanos(self.origin.elapsed());
         let wall_ns = match self.wall {
             Wall::Simulated { at_origin_ns } => at_origin_ns.saturating_add_unsigned(mono_ns),
-            Wall::System => match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Wall::System => match wall().duration_since(UNIX_EPOCH) {
                 Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
                 Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
             },
         };
         Stamp { wall_ns, mono_ns }
+    }
+
+    /// What the monotonic clock showed at that moment, in nanoseconds.
+    pub fn mono_ns(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.origin))
     }
 
     /// The moment at which the monotonic clock shows so many nanoseconds.
@@ -54,6 +65,12 @@ impl Clock {
     pub fn elapsed(&self) -> Duration {
         self.origin.elapsed()
     }
+}
+
+/// The system's wall clock. It may be set at any time: for showing alone, never for a deadline.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
 }
 
 fn nanos(duration: Duration) -> u64 {

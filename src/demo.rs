@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::app::{App, AppError};
-use crate::config::Config;
+use crate::config::{Config, StateConfig};
 use crate::exchange::{Act, AtEnd, Exchange, Script};
 use crate::feed::endpoint::Endpoint;
 use crate::processor::Summary;
@@ -74,6 +74,8 @@ pub async fn run(
         Exchange::builder().market(market).symbol(name).wall_clock().seed(7).script(script).start().await?;
     let url = exchange.stream_url();
     config.endpoint = Endpoint::from_url(&url, None, Some(market), false).map_err(io::Error::other)?;
+    // The practice exchange begins anew each time, and so do the numbers.
+    config.state = StateConfig::default();
     if weather == Weather::Faults {
         // A demonstration is short: it shows the wait for a connection, not how long waits can grow.
         config.backoff_max = config.backoff_max.min(LONGEST_WAIT);

@@ -22,6 +22,8 @@
 
 #[cfg(feature = "net")]
 pub mod app;
+#[cfg(feature = "net")]
+pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "net")]
@@ -33,6 +35,8 @@ pub mod cvd;
 pub mod decode;
 #[cfg(feature = "cli")]
 pub mod demo;
+#[cfg(feature = "cli")]
+pub mod doctor;
 #[cfg(feature = "exchange")]
 pub mod exchange;
 #[cfg(feature = "net")]
@@ -57,6 +61,8 @@ pub mod report;
 pub mod sequence;
 #[cfg(feature = "cli")]
 pub mod shutdown;
+#[cfg(feature = "net")]
+pub mod silence;
 pub mod snapshot;
 #[cfg(feature = "net")]
 pub mod source;

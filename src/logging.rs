@@ -1,7 +1,6 @@
 //! Diagnostics: `tracing` to a writer that never waits, as text in the shape of the records or as JSON.
 
 use std::io::{self, Write};
-use std::time::SystemTime;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
@@ -10,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use crate::clock;
 use crate::config::LogFormat;
 use crate::report::output::LogWriter;
 use crate::report::rfc3339;
@@ -39,7 +39,7 @@ struct Stamp;
 
 impl FormatTime for Stamp {
     fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
-        w.write_str(&rfc3339(SystemTime::now()))
+        w.write_str(&rfc3339(clock::wall()))
     }
 }
 

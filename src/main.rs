@@ -12,6 +12,7 @@ use cvd_stream::cli::{self, Action, Invocation};
 use cvd_stream::config::resolve::Resolved;
 use cvd_stream::config::{ColorChoice, Config, LogOutput, Origin};
 use cvd_stream::demo::Weather;
+use cvd_stream::feed::FeedError;
 use cvd_stream::replay::{Replay, ReplayError, ReplayOptions};
 use cvd_stream::report::events::report;
 use cvd_stream::report::output::{LogWriter, Output, log_lines};
@@ -35,10 +36,11 @@ fn main() -> ExitCode {
     };
     let result = match action {
         Action::ShowConfig => show(&resolved, &stderr),
+        Action::Doctor { json } => return doctor(&resolved, json),
         action => run(action, resolved, &stderr),
     };
     if let Err(error) = &result {
-        say(&stderr, &format!("cvd-stream: {}", report(error.as_ref())));
+        say(&stderr, &format!("cvd-stream: {}{}", report(error.as_ref()), hint(error)));
     }
     stderr.drain(LAST_WORDS);
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -91,7 +93,7 @@ async fn perform(
             };
             drop(build(config)?.replay_files(replay, signal).await?);
         }
-        Action::ShowConfig => {}
+        Action::ShowConfig | Action::Doctor { .. } => {}
     }
     Ok(())
 }
@@ -110,6 +112,20 @@ fn open(files: Vec<PathBuf>, resolved: &Resolved) -> Result<Replay, ReplayError>
             Replay::open(files.clone(), options(None)).or_else(|_| Replay::open(files, options(Some(symbol))))
         }
         None => Replay::open(files, options(None)),
+    }
+}
+
+/// Checks what a run needs; the exit code says the worst that was found.
+fn doctor(resolved: &Resolved, json: bool) -> ExitCode {
+    let color = colored(resolved.config.log.color, std::io::stdout().is_terminal());
+    cvd_stream::doctor::run(resolved, json, color)
+}
+
+/// Where to look for the cause of what no other attempt can cure.
+fn hint(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(AppError::Feed(FeedError::Refused { .. })) => "\nrun \"cvd-stream doctor\" to find out why",
+        _ => "",
     }
 }
 

@@ -5,6 +5,8 @@
 pub struct MonitoringMetrics {
     /// Connections after the first one that reached the end of their handshake.
     pub reconnect_count: u64,
+    /// Connections that were replaced while they still ran; no reconnects.
+    pub hand_overs: u64,
     /// Frames the bounded queue had to evict because the processor was behind.
     pub queue_dropped: u64,
     /// Messages that arrived, of any kind; those that were dropped later included.
@@ -23,7 +25,10 @@ pub struct MonitoringMetrics {
     pub missing_trades: u64,
     /// Trades whose id had been seen, or given up, before.
     pub duplicate_trades: u64,
-    /// Those among them whose content was different.
+    /// Trades that another connection had brought before: those of redundant lines and of hand-overs. They are no
+    /// duplicates.
+    pub copied_trades: u64,
+    /// Duplicates whose content was different.
     pub conflicts: u64,
     /// Trades whose id no other id and no answer of REST confirmed: counted and left.
     pub implausible_trades: u64,
@@ -31,10 +36,19 @@ pub struct MonitoringMetrics {
     pub resets: u64,
     /// Trades that wait behind a hole now.
     pub held_trades: u64,
-    /// Requests to REST.
+    /// Requests to REST, of all kinds.
     pub rest_calls: u64,
+    /// Requests to REST for missing trades.
+    pub repair_calls: u64,
     /// REST weight used in this minute, as the exchange counts it.
     pub rest_used_weight: u64,
+    /// Checkpoints that are durable.
+    pub checkpoints: u64,
+    /// Checkpoints that could not be kept.
+    pub checkpoint_failures: u64,
+    /// Milliseconds since the state of the last durable checkpoint was taken; `None` before the first, and where none
+    /// are kept.
+    pub checkpoint_age_ms: Option<u64>,
     /// Trades of symbols nobody asked for: counted and left.
     pub unrequested_trades: u64,
     /// Acknowledgements and errors that answer our own control messages.
@@ -100,6 +114,16 @@ impl Histogram {
             }
         }
         None
+    }
+
+    /// Adds `by` to every value that was recorded. What the values had of error they keep.
+    pub fn shift(&mut self, by: i64) {
+        let old = std::mem::take(self);
+        let falling = old.negative.iter().enumerate().map(|(at, n)| (-middle(at), *n));
+        let rising = old.positive.iter().enumerate().map(|(at, n)| (middle(at), *n));
+        for (value, times) in falling.chain(rising).filter(|(_, times)| *times > 0) {
+            self.record((value as i64).saturating_add(by), times);
+        }
     }
 
     /// Adds all of `other` and leaves it empty.
@@ -188,6 +212,21 @@ mod tests {
             let truth = values[rank - 1] as f64;
             let told = histogram.quantile(q).expect("values were recorded");
             prop_assert!((told - truth).abs() <= truth.abs() * 0.01, "{told} for {truth}");
+        }
+
+        #[test]
+        fn a_shift_moves_every_value_and_adds_little_to_its_error(
+            values in prop::collection::vec(-5_000_000i64..5_000_000, 1..100),
+            by in -9_000_000i64..9_000_000,
+            q in 0.0f64..=1.0,
+        ) {
+            let mut histogram = Histogram::default();
+            values.iter().for_each(|value| histogram.record(*value, 1));
+            let expected = histogram.quantile(q).expect("values were recorded") + by as f64;
+            histogram.shift(by);
+            let told = histogram.quantile(q).expect("no value was lost");
+            prop_assert_eq!(histogram.count(), values.len() as u64);
+            prop_assert!((told - expected).abs() <= expected.abs() * 0.01 + 1.0, "{told} for {expected}");
         }
 
         #[test]

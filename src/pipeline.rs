@@ -2,14 +2,19 @@
 //! live and replay run this same code, so they reach the same bits.
 
 mod lane;
+mod lines;
+mod state;
 
 use std::collections::HashMap;
 
 use lane::Lane;
+use lines::{Lines, Origin, Side};
+pub use lines::{LiveSession, MAX_LINES, MAX_SESSIONS, Overlap, Race};
+pub use state::{LaneState, ResumeError};
 
 use crate::cvd::{BadPoint, Cvd, CvdConfig, CvdConfigError};
 use crate::decode::{Control, Malformed, Message, decode};
-use crate::feed::{Frame, LinkEvent};
+use crate::feed::{Frame, LinkEvent, SessionId};
 use crate::repair::{Answer, Hole, Reply};
 use crate::sequence::{Arrival, Sequence, SequenceCounts};
 use crate::snapshot::{Coverage, Gap, GapCause, LaneSummary, Market, Snapshot, Stamp, TradeSource};
@@ -50,6 +55,11 @@ pub enum Event<'a> {
     },
     /// Another event of the exchange.
     Other,
+    /// The exchange announces that it is about to end this connection.
+    Shutdown {
+        /// The session it came over.
+        session: SessionId,
+    },
     /// Something happened to the sequence of a lane's ids.
     Gap(Gap<'a>),
     /// What waited behind a hole was too much and joins it: trades come faster than the hole is filled.
@@ -71,7 +81,12 @@ pub enum Event<'a> {
         newest: Option<AggTradeId>,
     },
     /// A connection opened or closed.
-    Link(&'a LinkEvent),
+    Link {
+        /// Which, and how.
+        event: &'a LinkEvent,
+        /// How many connections are up now.
+        up: usize,
+    },
 }
 
 /// Which trades make lanes.
@@ -125,6 +140,8 @@ pub struct PipelineCounts {
     pub other: u64,
     /// Trades of symbols nobody asked for.
     pub unrequested: u64,
+    /// Trades that another connection had brought before.
+    pub copies: u64,
 }
 
 impl PipelineCounts {
@@ -152,7 +169,23 @@ pub struct Pipeline {
     held: usize,
     /// Lanes whose holes or doubts have changed.
     changed: Vec<usize>,
+    /// First trades of a lane's epoch so far, all lanes together.
+    epochs_begun: u64,
+    /// The connections that are up.
+    lines: Lines,
+    /// Lanes with holes that another connection may be about to fill.
+    doubtful: Vec<usize>,
 }
+
+/// So long a hole may be filled by another connection before it is one.
+pub const GRACE_NS: u64 = 250_000_000;
+/// So long nobody may have traded before a new connection without a trade is taken for an old one without.
+const QUIET_OVERLAP_NS: u64 = 10_000_000_000;
+/// A symbol that the old connection brings so long after the new one opened has to come over the new one too.
+const SETTLED_NS: u64 = 2_000_000_000;
+/// A connection that brings nothing for so long, while others bring so many trades, is of no use.
+const SILENT_NS: u64 = 15_000_000_000;
+const SILENT_TRADES: u64 = 10;
 
 /// When we lost something ourselves, by a count of such occurrences.
 #[derive(Debug, Clone, Copy, Default)]
@@ -201,6 +234,9 @@ impl Pipeline {
             losses: Losses::default(),
             held: 0,
             changed: Vec::new(),
+            epochs_begun: 0,
+            lines: Lines::default(),
+            doubtful: Vec::new(),
             config,
         };
         if let Wanted::Only(symbols) = pipeline.config.wanted.clone() {
@@ -222,9 +258,10 @@ impl Pipeline {
                 self.counts.malformed += 1;
                 emit(Event::Damaged(line));
             }
-            Input::Link(event) => emit(Event::Link(event)),
+            Input::Link(event) => self.link(event, emit),
             Input::Evicted { .. } => self.losses.evicted(),
             Input::Reply(reply) => self.reply(reply, emit),
+            Input::Tick(now) => self.believe_all(Some(*now), |_| false, emit),
         }
     }
 
@@ -291,6 +328,57 @@ impl Pipeline {
         self.lanes.iter().map(Lane::ids)
     }
 
+    /// When [`Input::Tick`] has to come at the latest, by the monotonic clock; `None` while nothing depends on it.
+    pub fn tick_due(&self) -> Option<u64> {
+        let since = self.doubtful.iter().filter_map(|at| self.lanes[*at].sequence.tentative_since());
+        since.map(|since| since.mono_ns.saturating_add(GRACE_NS)).min()
+    }
+
+    /// The connections that are up, in the order in which they opened.
+    pub fn live_sessions(&self) -> &[LiveSession] {
+        self.lines.live()
+    }
+
+    /// How often each line was first.
+    pub fn races(&self) -> &[Race; MAX_LINES] {
+        self.lines.races()
+    }
+
+    /// Connections that bring nothing while others do.
+    pub fn silent_sessions(&self, now: Stamp) -> impl Iterator<Item = SessionId> {
+        self.lines.silent(now, SILENT_NS, SILENT_TRADES)
+    }
+
+    /// Whether a connection that was opened to replace an older one of its line may take over from it.
+    pub fn overlap(&self, new: SessionId, now: Stamp) -> Overlap {
+        let live = self.lines.live();
+        let Some(new) = live.iter().find(|live| live.session == new) else { return Overlap::Waiting };
+        let Some(old) = live.iter().find(|old| old.line == new.line && old.session < new.session) else {
+            return Overlap::Waiting;
+        };
+        let settled = new.opened_at.mono_ns.saturating_add(SETTLED_NS);
+        let mut brought_any = false;
+        for Lane { side, sequence, .. } in &self.lanes {
+            match (side.reach(new.session), side.reach(old.session)) {
+                // Everything before what it brought first has come.
+                (Some(reach), _) if sequence.last_id().is_some_and(|last| last.0 >= reach.first) => {
+                    brought_any = true;
+                }
+                (Some(_), _) => return Overlap::Waiting,
+                // The old one brings what the new one does not.
+                (None, Some(reach)) if reach.at > settled => return Overlap::Waiting,
+                (None, _) => {}
+            }
+        }
+        let is_quiet = now.mono_ns.saturating_sub(new.opened_at.mono_ns) >= QUIET_OVERLAP_NS
+            && old.received.is_none_or(|received| received.mono_ns <= settled);
+        match brought_any {
+            true => Overlap::Proven,
+            false if is_quiet => Overlap::Quiet,
+            false => Overlap::Waiting,
+        }
+    }
+
     /// Whether any lane has a hole that somebody waits for.
     pub fn is_repairing(&self) -> bool {
         self.lanes.iter().any(|lane| lane.sequence.open_range().is_some())
@@ -303,7 +391,11 @@ impl Pipeline {
             Message::Trade { symbol, trade } => {
                 let PipelineConfig { market, frames_from, .. } = self.config;
                 match self.lane(market, &symbol) {
-                    Some(at) => self.arrive(at, &trade, frames_from, frame.received, emit),
+                    Some(at) => {
+                        let Frame { line, session, received, .. } = *frame;
+                        let from = Origin { line, session, received };
+                        self.arrive(at, &trade, frames_from, Some(from), emit);
+                    }
                     None => {
                         self.counts.unrequested += 1;
                         emit(Event::Unrequested { symbol: &symbol });
@@ -314,9 +406,12 @@ impl Pipeline {
                 self.counts.control += 1;
                 emit(Event::Control(control));
             }
-            Message::Other { .. } => {
+            Message::Other { event, .. } => {
                 self.counts.other += 1;
-                emit(Event::Other);
+                emit(match event.as_deref() {
+                    Some("serverShutdown") => Event::Shutdown { session: frame.session },
+                    _ => Event::Other,
+                });
             }
             Message::Malformed(reason) => {
                 self.counts.malformed += 1;
@@ -341,10 +436,18 @@ impl Pipeline {
         at: usize,
         trade: &AggTrade,
         source: TradeSource,
-        received: Option<Stamp>,
+        from: Option<Origin>,
         emit: &mut impl FnMut(Event<'_>),
     ) {
         self.recent = at;
+        let mut received = None;
+        if let Some(from) = from {
+            received = from.received;
+            self.lines.brought(from, trade.event_at);
+            if self.lines.are_several() && self.is_copy(at, trade, from, emit) {
+                return;
+            }
+        }
         let lane = &mut self.lanes[at];
         if lane.sequence.in_order(trade) {
             lane.losses_seen = self.losses.count;
@@ -366,10 +469,80 @@ impl Pipeline {
         lane.losses_seen = self.losses.count;
         let (newest, in_doubt) = (lane.sequence.newest_known(), lane.sequence.is_in_doubt());
         lane.sequence.offer(arrival, cause, arrival.received);
+        if lane.sequence.tentative_since().is_some() && !self.doubtful.contains(&at) {
+            self.doubtful.push(at);
+        }
         if !in_doubt && lane.sequence.is_in_doubt() {
             emit(Event::Suspicious { symbol: &lane.symbol, id: arrival.trade.id, newest });
         }
         self.settle(at, arrival.received, emit);
+    }
+
+    /// A connection opened or closed.
+    fn link(&mut self, event: &LinkEvent, emit: &mut impl FnMut(Event<'_>)) {
+        self.lines.link(event);
+        let several = self.lines.are_several();
+        for lane in &mut self.lanes {
+            lane.sequence.set_grace(several);
+            if !several {
+                lane.side = Side::default();
+            }
+        }
+        if self.lines.live().is_empty() {
+            // Nobody is left who could bring them.
+            self.believe_all(None, |_| true, emit);
+        }
+        emit(Event::Link { event, up: self.lines.live().len() });
+    }
+
+    /// One of several connections brought a trade: whether it is a copy of what another one had brought.
+    #[cold]
+    fn is_copy(
+        &mut self,
+        at: usize,
+        trade: &AggTrade,
+        from: Origin,
+        emit: &mut impl FnMut(Event<'_>),
+    ) -> bool {
+        let lane = &mut self.lanes[at];
+        let before = lane.side.brought(trade.id.0, from);
+        let is_copy = match before {
+            Some((first, lead_ns)) if lane.sequence.has(trade) => {
+                self.lines.copied(first, lead_ns, from.line);
+                self.counts.copies += 1;
+                true
+            }
+            Some(_) => false,
+            None => {
+                self.lines.won(from.line);
+                false
+            }
+        };
+        if lane.sequence.tentative_since().is_some() {
+            self.believe_all(from.received, |_| false, emit);
+        }
+        is_copy
+    }
+
+    /// Doubts become holes once every connection has passed them, or had its time.
+    fn believe_all(
+        &mut self,
+        now: Option<Stamp>,
+        is_lost: impl Fn(IdRange) -> bool,
+        emit: &mut impl FnMut(Event<'_>),
+    ) {
+        for at in std::mem::take(&mut self.doubtful) {
+            let (lane, live) = (&mut self.lanes[at], self.lines.live());
+            let side = &lane.side;
+            lane.sequence.believe_holes(|ids, since| {
+                let waited = now.map_or(0, |now| now.mono_ns.saturating_sub(since.mono_ns));
+                waited >= GRACE_NS || is_lost(ids) || side.all_beyond(ids.to.0, live)
+            });
+            if lane.sequence.tentative_since().is_some() {
+                self.doubtful.push(at);
+            }
+            self.settle(at, now, emit);
+        }
     }
 
     fn reply(&mut self, reply: &Reply, emit: &mut impl FnMut(Event<'_>)) {
@@ -391,6 +564,9 @@ impl Pipeline {
             Answer::Confirm(id) => lane.sequence.confirm(*id, cause, now),
             Answer::GaveUp { ids, .. } => lane.sequence.give_up(*ids),
         }
+        if self.lanes[at].sequence.tentative_since().is_some() && !self.doubtful.contains(&at) {
+            self.doubtful.push(at);
+        }
         self.settle(at, now, emit);
     }
 
@@ -398,6 +574,7 @@ impl Pipeline {
     fn settle(&mut self, at: usize, now: Option<Stamp>, emit: &mut impl FnMut(Event<'_>)) {
         let most = self.config.hold_size.max(HELD_IN_ALL);
         let lane = &mut self.lanes[at];
+        let epoch_before = lane.epoch_begun();
         lane.settle(at, now, &mut self.counts, self.limit, emit);
         self.held = self.held - lane.held + lane.sequence.held();
         lane.held = lane.sequence.held();
@@ -407,6 +584,7 @@ impl Pipeline {
             self.held = self.held - lane.held + lane.sequence.held();
             lane.held = lane.sequence.held();
         }
+        self.epochs_begun += u64::from(lane.epoch_begun() != epoch_before);
         if (lane.sequence.take_holes_changed() || lane.sequence.is_in_doubt()) && !lane.is_marked {
             lane.is_marked = true;
             self.changed.push(at);
@@ -439,7 +617,8 @@ impl Pipeline {
         let at = self.lanes.len();
         self.index[market as usize].insert(symbol.as_str().into(), at);
         let calculator = Cvd::new(self.config.calculator).expect("valid, because `new` has checked it");
-        let sequence = Sequence::new(self.config.repairs, self.config.hold_size);
+        let mut sequence = Sequence::new(self.config.repairs, self.config.hold_size);
+        sequence.set_grace(self.lines.are_several());
         self.lanes.push(Lane::new(market, symbol, calculator, sequence));
         at
     }

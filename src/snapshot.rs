@@ -255,8 +255,14 @@ pub struct Snapshot<'a> {
 impl Snapshot<'_> {
     /// Our clock on arrival minus the exchange's `E`, in milliseconds; negative when our clock is behind.
     pub fn latency_ms(&self) -> Option<f64> {
+        self.latency_ns().map(|ns| ns as f64 / 1e6)
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub fn latency_ns(&self) -> Option<i64> {
         let (received, event_at) = (self.received?, self.trade.event_at?);
-        Some((received.wall_ns - event_at.0.saturating_mul(1_000_000)) as f64 / 1e6)
+        Some(received.wall_ns.saturating_sub(event_at.0.saturating_mul(1_000_000)))
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Input {
     },
     /// An answer to a question about missing trades.
     Reply(Reply),
+    /// Nothing but the time.
+    Tick(Stamp),
 }
 
 /// A trade out of a file.

@@ -19,9 +19,32 @@ pub fn escaped(text: &[u8]) -> String {
     sample
 }
 
+/// Letters to insert, remove or replace to make `from` into `to` (Levenshtein). Of `from` only the first 200 are
+/// looked at: beyond that nothing is near.
+pub(crate) fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().take(200).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[to.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_distance_of_two_words_is_the_number_of_slips_between_them() {
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!((edits("", "abc"), edits("abc", ""), edits("abc", "abc")), (3, 3, 0));
+    }
 
     #[test]
     fn an_honest_frame_is_shown_as_it_is() {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::options::OptionSpec;
 use crate::feed::endpoint::redact_url;
+use crate::feed::redact_proxy;
 
 /// Where a value was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +77,11 @@ const LONGEST_SHOWN: usize = 160;
 
 /// The value as a report may show it.
 fn quoted(option: &OptionSpec, value: &str) -> String {
-    let is_address = matches!(option.name, "url" | "rest-url");
-    let value = if is_address { redact_url(value) } else { value.to_owned() };
+    let value = match option.name {
+        "url" | "rest-url" => redact_url(value),
+        "proxy" => redact_proxy(value),
+        _ => value.to_owned(),
+    };
     let cut: String = value.chars().take(LONGEST_SHOWN).collect();
     let more = if cut.len() < value.len() { "…" } else { "" };
     format!("{cut:?}{more}")

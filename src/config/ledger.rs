@@ -36,6 +36,17 @@ pub(super) fn check(rest: &RestBase, endpoint: &Endpoint) -> Result<(), Foreign>
     Err(Foreign { problem, remedy })
 }
 
+/// Whose ids the stream carries: `binance`, `binance-test` or `binance-us`; `other` for a host that is not the
+/// exchange's, which may be a relay and move.
+pub(crate) fn identity(endpoint: &Endpoint) -> &'static str {
+    match endpoint.rest_base().as_deref().and_then(ledger).map(|ledger| ledger.network) {
+        Some(Network::Real) => "binance",
+        Some(Network::Practice) => "binance-test",
+        Some(Network::Us) => "binance-us",
+        None => "other",
+    }
+}
+
 /// A REST host of the exchange.
 #[derive(Debug, Clone, Copy)]
 struct Ledger {
@@ -129,6 +140,16 @@ mod tests {
         ] {
             assert_eq!(judged(rest, endpoint), Ok(()), "{rest} for {}", endpoint.display);
         }
+    }
+
+    #[test]
+    fn whose_ids_they_are_is_known_of_the_exchanges_own_hosts_alone() {
+        let of = |url: &str| identity(&stream(url, None));
+        assert_eq!(identity(&Endpoint::default()), "binance");
+        assert_eq!(of("wss://data-stream.binance.vision/ws/btcusdt@aggTrade"), "binance");
+        assert_eq!(identity(&Endpoint::for_symbols(Market::Spot, true, &[])), "binance-test");
+        assert_eq!(of("wss://stream.binance.us:9443/ws/btcusdt@aggTrade"), "binance-us");
+        assert_eq!(of("wss://relay.example/ws/btcusdt@aggTrade"), "other");
     }
 
     #[test]

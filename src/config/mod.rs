@@ -6,7 +6,7 @@
 #[cfg(feature = "cli")]
 mod dotenv;
 mod fault;
-mod ledger;
+pub(crate) mod ledger;
 pub mod options;
 #[cfg(feature = "cli")]
 pub mod resolve;
@@ -14,9 +14,11 @@ pub mod resolve;
 mod values;
 mod violations;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cvd::CvdConfig;
+use crate::feed::Proxies;
 use crate::feed::endpoint::Endpoint;
 use crate::repair::rest::RestBase;
 use crate::snapshot::Market;
@@ -52,8 +54,16 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// The longest wait between two attempts to connect. 10 ms to 1 h.
     pub backoff_max: Duration,
+    /// How many connections there are, and when one is replaced.
+    pub lines: LinesConfig,
+    /// Through what the stream and REST are reached.
+    pub proxies: Proxies,
+    /// A file of root certificates that are trusted too.
+    pub ca_file: Option<PathBuf>,
     /// How missing trades are found again.
     pub repair: RepairConfig,
+    /// What is kept for a restart.
+    pub state: StateConfig,
     /// Time between two statistics records, 1 s to 1 day; zero turns them off.
     pub stats_interval: Duration,
     /// The calculator's settings.
@@ -78,7 +88,11 @@ impl Config {
             print_every: 100,
             heartbeat_timeout: Duration::from_secs(60),
             backoff_max: Duration::from_secs(30),
+            lines: LinesConfig::default(),
+            proxies: Proxies::default(),
+            ca_file: None,
             repair: RepairConfig::default(),
+            state: StateConfig::default(),
             stats_interval: Duration::from_secs(60),
             calculator: CvdConfig::default(),
             output: OutputFormat::default(),
@@ -137,6 +151,41 @@ pub struct RepairConfig {
 impl Default for RepairConfig {
     fn default() -> Self {
         Self { enabled: true, rest_url: None, deadline: Duration::from_secs(60), hold_size: 65_536 }
+    }
+}
+
+/// How many connections there are, and when one is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinesConfig {
+    /// Connections that carry the same trades side by side, 1 to 3.
+    pub redundancy: u8,
+    /// Age at which a connection is replaced before the exchange cuts it, 10 s to 1 day; zero for never.
+    pub handover_after: Duration,
+    /// Lag behind the exchange beyond which a connection is replaced, 100 ms to 1 h; zero for never.
+    pub max_lag: Duration,
+}
+
+impl Default for LinesConfig {
+    fn default() -> Self {
+        let (handover_after, max_lag) = (Duration::from_secs(23 * 3_600), Duration::from_secs(10));
+        Self { redundancy: 1, handover_after, max_lag }
+    }
+}
+
+/// What is kept for a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StateConfig {
+    /// Where checkpoints are kept; `None` keeps nothing.
+    pub dir: Option<PathBuf>,
+    /// Time between two checkpoints of a symbol, 100 ms to 1 h; `None` for 1 s up to 10 symbols and 15 s above.
+    pub interval: Option<Duration>,
+}
+
+impl StateConfig {
+    /// Time between two checkpoints of a symbol, where so many symbols are followed.
+    pub fn interval_for(&self, symbols: usize) -> Duration {
+        let usual = if symbols <= 10 { Duration::from_secs(1) } else { Duration::from_secs(15) };
+        self.interval.unwrap_or(usual)
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Group {
     Connection,
     /// What becomes of lost trades.
     Repair,
+    /// What survives a restart.
+    State,
     /// The calculation.
     Calculation,
     /// The records.
@@ -48,10 +50,11 @@ pub enum Group {
 
 impl Group {
     /// In the order of the help.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Trades,
         Self::Connection,
         Self::Repair,
+        Self::State,
         Self::Calculation,
         Self::Records,
         Self::Diagnostics,
@@ -64,6 +67,7 @@ impl Group {
             Self::Trades => "Which trades",
             Self::Connection => "Connection and queue",
             Self::Repair => "Repair",
+            Self::State => "Restart",
             Self::Calculation => "Calculation",
             Self::Records => "Records",
             Self::Diagnostics => "Diagnostics",
@@ -94,6 +98,8 @@ pub enum Command {
     Replay,
     /// `config`.
     Config,
+    /// `doctor`.
+    Doctor,
 }
 
 impl Command {
@@ -104,6 +110,7 @@ impl Command {
             Self::Demo => "demo",
             Self::Replay => "replay",
             Self::Config => "config",
+            Self::Doctor => "doctor",
         }
     }
 }
@@ -147,7 +154,7 @@ impl OptionSpec {
         match self.scope {
             Scope::Every => true,
             Scope::Connected => !matches!(command, Command::Replay),
-            Scope::Live => matches!(command, Command::Live | Command::Config),
+            Scope::Live => matches!(command, Command::Live | Command::Config | Command::Doctor),
         }
     }
 }
@@ -156,7 +163,7 @@ impl OptionSpec {
 pub const VARIABLE_PREFIX: &str = "CVD_STREAM_";
 
 /// Every option, in the order of the help.
-pub const OPTIONS: [OptionSpec; 24] = [
+pub const OPTIONS: [OptionSpec; 31] = [
     OptionSpec {
         bare_variable: Some("SYMBOL"),
         default: "ETHUSDT",
@@ -232,6 +239,57 @@ pub const OPTIONS: [OptionSpec; 24] = [
         ..value("backoff-max", "DURATION", Group::Connection)
     },
     OptionSpec {
+        default: "1",
+        range: "1 to 3",
+        help: "Connections that carry the same trades side by side",
+        more: "With 2 the first copy of each trade counts, and either connection may fail at no cost: no hole, no \
+               question to REST. They use different addresses of the host where it has several.",
+        example: "2",
+        scope: Scope::Connected,
+        ..value("redundancy", "LINES", Group::Connection)
+    },
+    OptionSpec {
+        default: "23h",
+        range: "10s to 1d; 0 turns it off",
+        help: "Age at which a connection is replaced before the exchange cuts it",
+        more: "The exchange ends every connection after 24 hours. The new one is opened while the old one still runs, \
+               and takes over once both carry the same trades. Spread at random by up to a twentieth, earlier.",
+        example: "12h",
+        scope: Scope::Connected,
+        ..value("handover-after", "DURATION", Group::Connection)
+    },
+    OptionSpec {
+        default: "10s",
+        range: "100ms to 1h; 0 turns it off",
+        help: "Lag of the stream behind the exchange beyond which a connection is replaced",
+        more: "Measured as arrival minus event time, corrected by what is known of the two clocks. Replaced as after \
+               --handover-after.",
+        example: "3s",
+        scope: Scope::Connected,
+        ..value("max-lag", "DURATION", Group::Connection)
+    },
+    OptionSpec {
+        range: "http://, socks5:// or socks5h://, with [user:password@]host:port; or none",
+        help: "Proxy for the stream and for REST",
+        more: "It holds for every host, whatever the environment says; none means no proxy at all. Without it the \
+               variables HTTPS_PROXY, ALL_PROXY and NO_PROXY are heeded, in lower or upper case (for ws:// and http:// \
+               it is http_proxy), and this machine is reached without. http:// asks by CONNECT; socks5:// looks names \
+               up here, socks5h:// lets the proxy do it. Special characters of user and password are written as %XX; \
+               neither is ever shown. Other users may see flags, so a password belongs into the variable.",
+        example: "http://proxy.example:3128",
+        scope: Scope::Live,
+        ..value("proxy", "URL", Group::Connection)
+    },
+    OptionSpec {
+        range: "a readable PEM file",
+        help: "Trust the root certificates of this file too",
+        more: "For a proxy that opens TLS, or a relay with a certificate of its own: one or more certificates in PEM, \
+               trusted besides the system's.",
+        example: "/etc/ssl/company-ca.pem",
+        scope: Scope::Live,
+        ..value("ca-file", "FILE", Group::Connection)
+    },
+    OptionSpec {
         default: "on",
         range: "on or off",
         help: "Fetch missing trades over REST before any number moves",
@@ -271,6 +329,24 @@ pub const OPTIONS: [OptionSpec; 24] = [
         example: "200000",
         scope: Scope::Connected,
         ..value("hold-size", "TRADES", Group::Repair)
+    },
+    OptionSpec {
+        range: "a directory that can be written",
+        help: "Keep the numbers here and go on with them after a restart",
+        more: "Made if it is not there. It holds a small checkpoint of each symbol. After a restart the trades since \
+               then are fetched over REST, and every number goes on as if it had never stopped. One process at a time.",
+        example: "/var/lib/cvd-stream",
+        scope: Scope::Live,
+        ..value("state-dir", "DIR", Group::State)
+    },
+    OptionSpec {
+        default: "1s for up to 10 symbols, 15s for more",
+        range: "100ms to 1h",
+        help: "Time between two checkpoints of a symbol",
+        more: "What came after the last one is fetched again over REST.",
+        example: "5s",
+        scope: Scope::Live,
+        ..value("state-interval", "DURATION", Group::State)
     },
     OptionSpec {
         default: "300",

@@ -1,5 +1,5 @@
-//! Flag over environment over `.env` over default: from texts to a [`Config`], a pure function. Every
-//! value is checked, and every fault is reported at once.
+//! Flag over environment over `.env` over default: from texts to a [`Config`]. Every value is checked, and every
+//! fault is reported at once. But for the look into `--ca-file` it is a pure function.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use super::options::{Command, OPTIONS, OptionSpec, VARIABLE_PREFIX};
 use super::values::{self, Problem};
 use super::violations::{self, normal_directives};
 use super::{Config, QueueLimits};
+use crate::feed::Proxies;
 use crate::feed::endpoint::{Endpoint, EndpointError};
 use crate::repair::rest::RestBase;
 use crate::snapshot::Market;
@@ -76,6 +77,7 @@ pub fn resolve(command: Command, layers: &Layers) -> Result<Resolved, ConfigErro
     ConfigError::check(in_table_order(faults))?;
 
     let mut warnings: Vec<String> = config.endpoint.unrouted_warning.iter().cloned().collect();
+    warnings.extend_from_slice(config.proxies.warnings());
     warnings.extend(unknown_variables(layers));
     warnings.extend(rust_log_warning(layers, found.get("log-level")));
     let options = effective::options(command, &config, &found);
@@ -106,10 +108,17 @@ impl Reader<'_> {
         }
         self.set("heartbeat-timeout", values::duration, &mut config.heartbeat_timeout);
         self.set("backoff-max", values::duration, &mut config.backoff_max);
+        self.set("redundancy", values::whole, &mut config.lines.redundancy);
+        self.set("handover-after", values::duration, &mut config.lines.handover_after);
+        self.set("max-lag", values::duration, &mut config.lines.max_lag);
+        config.proxies = self.proxies();
+        config.ca_file = self.read("ca-file", values::path);
         self.set("repair", values::on_off, &mut config.repair.enabled);
         config.repair.rest_url = self.rest_url(allow_plaintext);
         self.set("repair-deadline", values::duration, &mut config.repair.deadline);
         self.set("hold-size", values::whole, &mut config.repair.hold_size);
+        config.state.dir = self.read("state-dir", values::path);
+        config.state.interval = self.read("state-interval", values::duration);
         self.set("z-window", values::whole, &mut config.calculator.z_window);
         config.calculator.z_warmup = self.read("z-warmup", values::whole);
         self.set("ema-alpha", values::number, &mut config.calculator.ema_alpha);
@@ -148,6 +157,19 @@ impl Reader<'_> {
             self.fault(option, error.problem(), Some(error.remedy()));
             Endpoint::default()
         })
+    }
+
+    /// The proxy of the option, else those of the environment that every program heeds.
+    fn proxies(&mut self) -> Proxies {
+        if !named("proxy").applies_to(self.command) {
+            return Proxies::default();
+        }
+        match self.read("proxy", Proxies::parse) {
+            Some(explicit) => explicit,
+            // Somebody tried to say something else.
+            None if self.is_faulty("proxy") => Proxies::default(),
+            None => Proxies::from_environment(&self.layers.environment),
+        }
     }
 
     fn rest_url(&mut self, allow_plaintext: bool) -> Option<RestBase> {

@@ -1,6 +1,7 @@
 //! From the text of a value to its type. Ranges are checked later, on the whole configuration. Errors say
 //! what is wrong with the text, not what to do: the option knows that.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::violations::normal_directives;
@@ -62,6 +63,11 @@ pub(super) fn whole<T: TryFrom<u64>>(text: &str) -> Result<T, Problem> {
 
 pub(super) fn number(text: &str) -> Result<f64, Problem> {
     text.parse().map_err(|_| "not a number".to_owned())
+}
+
+/// Any text is one; whether it can be used is found out when it is.
+pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
+    Ok(PathBuf::from(text))
 }
 
 /// `60` and `0.5` are seconds; `60s`, `2m`, `1h 30m` and `500ms` say so themselves.

@@ -1,4 +1,5 @@
-//! The ranges: what is wrong with a typed configuration. Files, flags and programs are all held to these.
+//! The ranges: what is wrong with a typed configuration. Files, flags and programs are all held to these. A file of
+//! root certificates is read for it: better now than at the first connection.
 
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
@@ -7,13 +8,19 @@ use std::time::Duration;
 use super::ledger::{self, Foreign};
 use super::options::OptionSpec;
 use super::{Config, QueueLimits};
+use crate::feed::tls::{CaFileError, ExtraRoots};
 
 /// The largest `--queue-size`.
 pub(super) const MAX_QUEUE_FRAMES: usize = 16_777_216;
+/// The largest `--redundancy`.
+const MAX_REDUNDANCY: u8 = 3;
 /// The largest `--z-window`.
 const MAX_Z_WINDOW: usize = 1_000_000;
 const HEARTBEAT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=HOUR;
 const BACKOFF_MAX: RangeInclusive<Duration> = Duration::from_millis(10)..=HOUR;
+const HANDOVER_AFTER: RangeInclusive<Duration> = Duration::from_secs(10)..=DAY;
+const MAX_LAG: RangeInclusive<Duration> = Duration::from_millis(100)..=HOUR;
+const STATE_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=HOUR;
 const REPAIR_DEADLINE: RangeInclusive<Duration> = Duration::from_millis(100)..=DAY;
 /// The largest `--hold-size`.
 const MAX_HOLD_SIZE: usize = 16_777_216;
@@ -36,7 +43,7 @@ pub(super) struct Violation {
 pub(super) fn of(config: &Config) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut add = |name: &str, value: String, problem: &str| found.push(violation(name, value, problem));
-    let Config { endpoint, queue, calculator, repair, .. } = config;
+    let Config { endpoint, queue, calculator, repair, lines, .. } = config;
 
     if endpoint.symbols.is_empty() {
         add("symbol", String::new(), "no symbol, so nothing would arrive");
@@ -57,11 +64,23 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     duration("heartbeat-timeout", config.heartbeat_timeout, &HEARTBEAT_TIMEOUT);
     duration("backoff-max", config.backoff_max, &BACKOFF_MAX);
     duration("repair-deadline", repair.deadline, &REPAIR_DEADLINE);
+    if !lines.handover_after.is_zero() {
+        duration("handover-after", lines.handover_after, &HANDOVER_AFTER);
+    }
+    if !lines.max_lag.is_zero() {
+        duration("max-lag", lines.max_lag, &MAX_LAG);
+    }
+    if let Some(value) = config.state.interval {
+        duration("state-interval", value, &STATE_INTERVAL);
+    }
     if !config.stats_interval.is_zero() {
         duration("stats-interval", config.stats_interval, &STATS_INTERVAL);
     }
     if let Some(value) = config.duration {
         duration("duration", value, &DURATION);
+    }
+    if let Some(problem) = outside(&lines.redundancy, &(1..=MAX_REDUNDANCY)) {
+        add("redundancy", lines.redundancy.to_string(), problem);
     }
     if let Some(problem) = outside(&repair.hold_size, &(1..=MAX_HOLD_SIZE)) {
         add("hold-size", repair.hold_size.to_string(), problem);
@@ -90,6 +109,12 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     {
         let violation = violation("rest-url", rest_url.to_string(), &problem);
         found.push(Violation { remedy: Some(remedy), ..violation });
+    }
+    if let Some(path) = &config.ca_file
+        && let Err(CaFileError { problem, .. }) = ExtraRoots::from_file(path)
+    {
+        let violation = violation("ca-file", path.display().to_string(), &problem.to_string());
+        found.push(Violation { remedy: Some(problem.remedy().to_owned()), ..violation });
     }
     found.sort_by_key(|violation| super::OPTIONS.iter().position(|option| option == violation.option));
     found

@@ -59,6 +59,7 @@ pub struct ExchangeBuilder {
     seed: u64,
     start: UnixMillis,
     time: Time,
+    clock_ahead_ms: i64,
     in_memory: bool,
     script: Script,
     rules: Rules,
@@ -77,6 +78,7 @@ impl Default for ExchangeBuilder {
             seed: 0,
             start: START,
             time: Time::OfTheModel,
+            clock_ahead_ms: 0,
             in_memory: false,
             script: Script::default(),
             rules: Rules::of(Market::UsdM),
@@ -126,6 +128,13 @@ impl ExchangeBuilder {
     /// Lets trades happen now, by the system's clock, rather than at the model's own times.
     pub fn wall_clock(mut self) -> Self {
         self.time = Time::OfTheSystem;
+        self
+    }
+
+    /// Lets the exchange's clock go so many milliseconds ahead of what it would show, behind if negative: the one it tells
+    /// over REST, and the one its trades happen by if they happen when they are made.
+    pub fn clock_ahead(mut self, ms: i64) -> Self {
+        self.clock_ahead_ms = ms;
         self
     }
 
@@ -250,8 +259,10 @@ impl ExchangeBuilder {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (address, rest_address) = (at(stream.port(asked.0)?), at(rest.port(asked.1)?));
         let clock = match self.time {
-            Time::OfTheSystem => ExchangeClock::System,
-            Time::OfTheModel | Time::Simulated => ExchangeClock::starting_at(self.start),
+            Time::OfTheSystem => ExchangeClock::System { ahead_ms: self.clock_ahead_ms },
+            Time::OfTheModel | Time::Simulated => {
+                ExchangeClock::starting_at(UnixMillis(self.start.0.saturating_add(self.clock_ahead_ms)))
+            }
         };
 
         let counters = Counters::default();

@@ -99,6 +99,7 @@ impl Director {
                 self.play(&close, Aim::default()).await;
             }
             AtEnd::Market { per_second } => return self.trade_for_ever(per_second).await,
+            AtEnd::SlowMarket { every } => return self.trade_seldom(every.max(PACE)).await,
         }
         while let Some(play) = self.plays.recv().await {
             self.play_by_hand(play).await;
@@ -254,6 +255,21 @@ impl Director {
                 let trades = self.make((due - made).min(BATCH), Aim::default());
                 made += trades.len() as u64;
                 self.publish(&self.hub.receiving(), trades, Kind::Plain).await;
+            }
+        }
+    }
+
+    async fn trade_seldom(mut self, every: Duration) {
+        let mut next = Instant::now() + every;
+        loop {
+            tokio::select! {
+                biased;
+                Some(play) = self.plays.recv() => self.play_by_hand(play).await,
+                () = sleep_until(next) => {
+                    next += every;
+                    let trades = self.make(1, Aim::default());
+                    self.publish(&self.hub.receiving(), trades, Kind::Plain).await;
+                }
             }
         }
     }

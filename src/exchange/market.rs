@@ -23,6 +23,8 @@ pub struct Listing {
     pub first_id: i64,
     /// How often the symbol trades compared with the others; at least 1.
     pub weight: u32,
+    /// What `exchangeInfo` says of it: `TRADING`, `HALT`, `SETTLING`, … It trades as the script says all the same.
+    pub status: String,
 }
 
 impl Listing {
@@ -44,6 +46,7 @@ impl Listing {
             qty_decimals,
             first_id: 3_339_472_001,
             weight,
+            status: "TRADING".to_owned(),
         }
     }
 }

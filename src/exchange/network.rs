@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::pipe::Pipe;
-use crate::feed::{ByteStream, ConnectError, Dialing, Network};
+use crate::feed::{ByteStream, ConnectError, Destination, Dialing, Network};
 
 /// Connections that wait to be accepted.
 const BACKLOG: usize = 1_024;
@@ -44,7 +44,8 @@ impl PipeNetwork {
 
 impl Network for PipeNetwork {
     /// `tls` is taken for granted: nobody else can listen.
-    fn dial<'a>(&'a self, host: &'a str, port: u16, _tls: bool) -> Dialing<'a> {
+    fn dial<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
+        let Destination { host, port, .. } = to;
         let connected = self.connect(port).map(|pipe| Box::new(pipe) as Box<dyn ByteStream>);
         Box::pin(std::future::ready(connected.map_err(|kind| refused(host, port, kind.into()))))
     }
@@ -55,8 +56,9 @@ impl Network for PipeNetwork {
 pub(super) struct Loopback;
 
 impl Network for Loopback {
-    fn dial<'a>(&'a self, host: &'a str, port: u16, _tls: bool) -> Dialing<'a> {
+    fn dial<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
         Box::pin(async move {
+            let Destination { host, port, .. } = to;
             let connected = TcpStream::connect((host, port)).await;
             let socket = connected.map_err(|cause| refused(host, port, cause))?;
             Ok(Box::new(socket) as Box<dyn ByteStream>)

@@ -44,7 +44,7 @@ pub(super) fn answer(rest: &Rest, path: &str, query: &str, shade: Shade) -> Answ
             Err((code, msg)) => Answer::error(400, code, msg),
         },
         "time" => {
-            let now = rest.ledger.last_traded_at().unwrap_or_default();
+            let now = rest.shared.clock.now().max(rest.ledger.last_traded_at().unwrap_or_default());
             Answer { status: 200, weight: 1, body: json!({ "serverTime": now.0 }).to_string().into_bytes() }
         }
         "exchangeInfo" => Answer { status: 200, weight: 1, body: exchange_info(rest, market) },
@@ -152,7 +152,7 @@ fn exchange_info(rest: &Rest, market: Market) -> Vec<u8> {
                 { "filterType": "LOT_SIZE", "stepSize": listing.lot.to_string() },
             ],
         });
-        symbol[status] = json!("TRADING");
+        symbol[status] = json!(listing.status);
         if market == Market::CoinM {
             symbol["contractSize"] = json!(100);
         }

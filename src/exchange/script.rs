@@ -162,6 +162,11 @@ pub enum AtEnd {
         /// Trades per second; at least 1.
         per_second: u32,
     },
+    /// The same for a market that is seldom traded: one trade every so often, at least 10 ms.
+    SlowMarket {
+        /// How often.
+        every: Duration,
+    },
 }
 
 /// A list of acts, and what comes after the last.

@@ -35,20 +35,41 @@ pub const CONNECTIONS_WITHIN: Duration = Duration::from_secs(300);
 
 /// Keeps below the exchange's limit on connection attempts, whatever else happens. A handle: clones share one
 /// budget, and feeds of one address should (see [`Live::with_budget`](super::Live::with_budget)).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ConnectionBudget {
+    most: usize,
+    within: Duration,
     attempts: Arc<Mutex<VecDeque<Instant>>>,
 }
 
+impl Default for ConnectionBudget {
+    /// [`CONNECTIONS`] in [`CONNECTIONS_WITHIN`].
+    fn default() -> Self {
+        Self::of(CONNECTIONS, CONNECTIONS_WITHIN)
+    }
+}
+
 impl ConnectionBudget {
+    /// At most so many connections (at least 1) in any stretch of this length: for a relay of your own, whose limits are
+    /// not the exchange's.
+    pub fn of(most: usize, within: Duration) -> Self {
+        Self { most: most.max(1), within, attempts: Arc::default() }
+    }
+
     /// Takes one attempt out of the budget and tells how long to wait before making it.
     pub fn take(&self, now: Instant) -> Duration {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut at = now;
-        if attempts.len() >= CONNECTIONS
+        // What has long passed counts no more; there may be room for very many.
+        while attempts.len() > CONNECTIONS
+            && attempts.front().is_some_and(|oldest| *oldest + self.within <= now)
+        {
+            attempts.pop_front();
+        }
+        if attempts.len() >= self.most
             && let Some(oldest) = attempts.pop_front()
         {
-            at = at.max(oldest + CONNECTIONS_WITHIN);
+            at = at.max(oldest + self.within);
         }
         attempts.push_back(at);
         at - now

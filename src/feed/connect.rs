@@ -13,7 +13,7 @@ use super::dial::within;
 use super::endpoint::Endpoint;
 use super::failure::{ConnectError, FeedError, retry_after};
 use super::head::HeadFirst;
-use super::network::{ByteStream, Network};
+use super::network::{ByteStream, Destination, Network};
 use super::timed::Timed;
 use crate::clock::Clock;
 use crate::text::escaped;
@@ -52,10 +52,11 @@ impl Connector {
         &self.endpoint
     }
 
-    /// One attempt, all stages.
-    pub(crate) async fn connect(&self) -> Result<Socket, ConnectError> {
+    /// One attempt, all stages, with this one of the host's addresses first.
+    pub(crate) async fn connect(&self, turn: usize) -> Result<Socket, ConnectError> {
         let Endpoint { host, port, tls, .. } = &self.endpoint;
-        let stream = self.network.dial(host, *port, *tls).await?;
+        let to = Destination { host, port: *port, tls: *tls, turn };
+        let stream = self.network.dial(to).await?;
         let stream = Timed::new(HeadFirst::new(stream), self.clock);
         let request = self.request().map_err(|cause| ConnectError::Handshake(Box::new(cause)))?;
         let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(limits()));

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::silence::Route;
 use crate::snapshot::Market;
 use crate::units::Symbol;
 
@@ -118,6 +119,17 @@ impl Endpoint {
         let unrouted_warning = known.filter(|known| known.routed).and_then(|_| unrouted(&display));
         let Address { url, host, port, tls, .. } = address;
         Ok(Self { url, display, host, port, tls, market, symbols, subscribe, unrouted_warning })
+    }
+
+    /// Whether trades can come over this address: known of the exchange's hosts, suspected of others.
+    pub fn route(&self) -> Route {
+        if let Some(told) = &self.unrouted_warning {
+            return Route::Wrong(told.clone());
+        }
+        if self.market != Market::UsdM || hosts::known(&self.host).is_some() {
+            return Route::Fine;
+        }
+        unrouted(&self.display).map_or(Route::Fine, Route::Suspected)
     }
 
     /// The REST host with the same trades, such as `https://fapi.binance.com`; `None` for a host that is

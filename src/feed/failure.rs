@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio_tungstenite::tungstenite;
 
+use super::proxy::ProxyError;
+
 /// Why a session ended. Every one of these is expected in operation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,9 +30,12 @@ pub enum SessionEnd {
     /// The link is alive, but no trade came for `HEARTBEAT_TIMEOUT`.
     #[error("no trade for {0:?} on a living link")]
     NoData(Duration),
-    /// Somebody who can know said so: see [`Nudge`](super::Nudge).
+    /// Somebody who can know said so: see [`Steering`](super::Steering).
     #[error("the market trades on, but nothing arrives over this connection")]
     Stale,
+    /// Another connection has taken its place, or it could not take another one's.
+    #[error("another connection carries on")]
+    Replaced,
     /// The socket or the protocol failed.
     #[error("{0}")]
     Broken(#[source] Box<tungstenite::Error>),
@@ -90,8 +95,13 @@ pub enum ConnectError {
         #[source]
         cause: std::io::Error,
     },
+    /// A proxy lets nothing through. There is no direct attempt instead.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The certificate or the TLS protocol.
-    #[error("TLS with {host} failed: check the clock, a proxy in between, and the root certificates")]
+    #[error(
+        "TLS with {host} failed: check the clock, a proxy in between, and the root certificates (--ca-file adds some)"
+    )]
     Tls {
         /// The host.
         host: String,
@@ -155,6 +165,21 @@ pub enum FeedError {
     },
 }
 
+/// Why a new connection did not take over from an old one, which goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandOverFailure {
+    /// It did not come about.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// It ended before it had shown that it brings everything.
+    #[error("the new connection ended: {0}")]
+    Ended(SessionEnd),
+    /// It did not show in time that it brings everything.
+    #[error("the new connection did not bring the same trades within {0:?}")]
+    NoOverlap(Duration),
+}
+
 /// What to do after an attempt that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -177,6 +202,7 @@ impl ConnectError {
         let Self::Status { status, retry_after, .. } = self else {
             return match self {
                 Self::TlsSetup(_) => Verdict::Refuse("install root certificates or set SSL_CERT_FILE"),
+                Self::Proxy(error) => error.what.verdict(),
                 _ => Verdict::RetrySoon,
             };
         };
@@ -204,6 +230,11 @@ impl SessionEnd {
         matches!(self, Self::Closed { code: Some(1008), .. }).then_some(PATIENCE)
     }
 
+    /// Nothing came any more, which another of the host's machines may cure.
+    pub(crate) fn was_silent(&self) -> bool {
+        matches!(self, Self::HeartbeatTimeout(_) | Self::DeadLink(_) | Self::NoData(_) | Self::Stale)
+    }
+
     /// For a message that could not even be read as one: what is wrong with it.
     pub(crate) fn unreadable(&self) -> Option<Unreadable> {
         use tungstenite::error::CapacityError;
@@ -214,6 +245,21 @@ impl SessionEnd {
                 Some(Unreadable::TooLong { size: *size, limit: *max_size })
             }
             _ => None,
+        }
+    }
+}
+
+impl HandOverFailure {
+    /// The least wait before the next try, where the exchange asks for one.
+    pub fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Connect(error) => match error.verdict() {
+                Verdict::RetrySlowly(patience) => Some(patience),
+                Verdict::Refuse(_) => Some(PATIENCE),
+                Verdict::RetrySoon => None,
+            },
+            Self::Ended(end) => end.patience(),
+            Self::NoOverlap(_) => None,
         }
     }
 }

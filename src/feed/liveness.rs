@@ -27,6 +27,12 @@ impl LivenessLimits {
     }
 }
 
+/// A check that is this late was held up by something here.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
+/// So long a connection is kept without a trade, whoever vouches for it.
+const VOUCHED_AT_MOST: Duration = Duration::from_secs(3_600);
+
 /// What is due.
 #[derive(Debug)]
 pub(crate) enum Due {
@@ -40,6 +46,8 @@ pub(crate) struct Liveness {
     limits: LivenessLimits,
     last_frame: Instant,
     last_data: Instant,
+    /// When it was confirmed last that there was nothing to bring.
+    vouched: Instant,
     next_ping: Instant,
     /// The first ping that nothing has followed yet.
     unanswered: Option<Instant>,
@@ -48,7 +56,7 @@ pub(crate) struct Liveness {
 impl Liveness {
     pub(crate) fn new(limits: LivenessLimits, now: Instant) -> Self {
         let next_ping = now + limits.ping_every;
-        Self { limits, last_frame: now, last_data: now, next_ping, unanswered: None }
+        Self { limits, last_frame: now, last_data: now, vouched: now, next_ping, unanswered: None }
     }
 
     /// A frame of any kind was read at `at`. Frames that were read before a ping do not answer it.
@@ -69,9 +77,20 @@ impl Liveness {
         self.last_data = self.last_data.max(at);
     }
 
+    /// It was confirmed at `at` that there was nothing that has not come.
+    pub(crate) fn vouched(&mut self, at: Instant) {
+        self.vouched = self.vouched.max(at);
+    }
+
+    /// Since when data are missing, if they are.
+    fn quiet_since(&self) -> Instant {
+        // REST and this connection may be wrong together; a new one now and then costs nothing where nobody trades.
+        self.last_data.max(self.vouched.min(self.last_data + VOUCHED_AT_MOST))
+    }
+
     /// When [`Liveness::check`] has to be asked next.
     pub(crate) fn deadline(&self) -> Instant {
-        let silence = self.last_frame.min(self.last_data) + self.limits.heartbeat_timeout;
+        let silence = self.last_frame.min(self.quiet_since()) + self.limits.heartbeat_timeout;
         let mut deadline = silence.min(self.next_ping);
         if let Some(since) = self.unanswered {
             deadline = deadline.min(since + self.limits.ping_patience);
@@ -80,6 +99,7 @@ impl Liveness {
     }
 
     pub(crate) fn check(&mut self, now: Instant) -> Due {
+        self.forgive(now);
         let timeout = self.limits.heartbeat_timeout;
         if now >= self.last_frame + timeout {
             return Due::End(SessionEnd::HeartbeatTimeout(timeout));
@@ -87,7 +107,7 @@ impl Liveness {
         if self.unanswered.is_some_and(|since| now >= since + self.limits.ping_patience) {
             return Due::End(SessionEnd::DeadLink(self.limits.ping_patience));
         }
-        if now >= self.last_data + timeout {
+        if now >= self.quiet_since() + timeout {
             return Due::End(SessionEnd::NoData(timeout));
         }
         if now >= self.next_ping {
@@ -96,6 +116,19 @@ impl Liveness {
             return Due::Ping;
         }
         Due::Nothing
+    }
+
+    /// A check that comes far too late says that this process stood still (it was suspended, or had no processor):
+    /// that is no silence of the peer's. What the kernel holds of its words may not even be known to the runtime yet.
+    fn forgive(&mut self, now: Instant) {
+        let late = now.saturating_duration_since(self.deadline());
+        if late < STOOD_STILL {
+            return;
+        }
+        for moment in [&mut self.last_frame, &mut self.last_data, &mut self.vouched] {
+            *moment = (*moment + late).min(now);
+        }
+        self.unanswered = self.unanswered.map(|since| (since + late).min(now));
     }
 }
 
@@ -160,10 +193,59 @@ mod tests {
         };
         let mut life = pinged();
         life.frame(at(4));
+        assert!(matches!(life.check(at(10)), Due::Ping));
         assert!(matches!(life.check(at(13)), Due::End(SessionEnd::DeadLink(_))));
         let mut life = pinged();
         life.frame(at(5));
-        assert!(matches!(life.check(at(13)), Due::Ping));
+        assert!(matches!(life.check(at(10)), Due::Ping));
+        assert!(matches!(life.check(at(13)), Due::Nothing));
+    }
+
+    #[test]
+    fn silence_is_counted_from_the_last_vouch_but_a_vouch_does_not_raise_a_dead_link() {
+        let start = Instant::now();
+        let at = |seconds| start + SECOND * seconds;
+        let mut life = Liveness::new(LivenessLimits::with_heartbeat(SECOND * 60), start);
+        let end = (1..).find_map(|second| {
+            life.frame(at(second));
+            if second == 50 {
+                life.vouched(at(second));
+            }
+            match life.check(at(second)) {
+                Due::End(end) => Some((second, format!("{end:?}"))),
+                _ => None,
+            }
+        });
+        assert_eq!(end, Some((110, "NoData(60s)".into())));
+        let mut life = Liveness::new(LivenessLimits::with_heartbeat(SECOND * 60), start);
+        let end = (1..).find_map(|second| {
+            life.vouched(at(second));
+            match life.check(at(second)) {
+                Due::End(end) => Some((second, format!("{end:?}"))),
+                _ => None,
+            }
+        });
+        assert_eq!(end, Some((13, "DeadLink(8s)".into())));
+    }
+
+    #[test]
+    fn minutes_in_which_this_process_stood_still_are_no_silence_and_the_next_ping_decides() {
+        let start = Instant::now();
+        let at = |seconds| start + SECOND * seconds;
+        for pinged in [false, true] {
+            let mut life = Liveness::new(LivenessLimits::with_heartbeat(SECOND * 60), start);
+            if pinged {
+                assert!(matches!(life.check(at(5)), Due::Ping));
+            }
+            assert!(matches!(life.check(at(305)), Due::Ping), "it asks before it judges");
+            let end = (306..).find_map(|second| match life.check(at(second)) {
+                Due::End(end) => Some((second, format!("{end:?}"))),
+                _ => None,
+            });
+            // Five of the eight seconds of patience had passed before, where it had asked.
+            let died_at = if pinged { 308 } else { 313 };
+            assert_eq!(end, Some((died_at, "DeadLink(8s)".into())));
+        }
     }
 
     #[test]

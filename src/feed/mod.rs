@@ -7,11 +7,13 @@ mod dial;
 pub mod endpoint;
 pub mod failure;
 mod head;
+mod line;
 mod live;
 pub mod liveness;
 mod network;
-mod nudge;
+mod proxy;
 mod session;
+mod steering;
 mod timed;
 pub mod tls;
 
@@ -21,11 +23,13 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub use backoff::ConnectionBudget;
 pub use dial::SystemNetwork;
-pub use failure::{ConnectError, FeedError, SessionEnd, Unreadable};
+pub use failure::{ConnectError, FeedError, HandOverFailure, SessionEnd, Unreadable};
 pub use live::{Live, LiveSettings};
-pub use network::{ByteStream, Dialing, Network};
-pub use nudge::Nudge;
+pub use network::{ByteStream, Destination, Dialing, Network};
+pub(crate) use proxy::redact_proxy;
+pub use proxy::{Proxies, ProxyError, ProxyFailure};
 pub(crate) use session::stopped;
+pub use steering::{Renewal, Steering};
 
 use crate::snapshot::Stamp;
 
@@ -88,6 +92,8 @@ pub enum FeedEvent<'a> {
     Connected {
         /// The URL, without credentials.
         url: &'a str,
+        /// Which of several lines.
+        line: Option<LineId>,
         /// Not the first time.
         again: bool,
     },
@@ -97,6 +103,40 @@ pub enum FeedEvent<'a> {
         end: &'a SessionEnd,
         /// The wait before the next attempt.
         wait: Duration,
+        /// Which of several lines.
+        line: Option<LineId>,
+    },
+    /// A session ended while its successor was on its way, which goes on at once.
+    EndedEarly {
+        /// How.
+        end: &'a SessionEnd,
+        /// Which of several lines.
+        line: Option<LineId>,
+    },
+    /// A connection is to be replaced while it goes on.
+    HandOverBegun {
+        /// Which of several lines.
+        line: Option<LineId>,
+        /// Why.
+        why: Renewal,
+        /// How old the connection is.
+        age: Duration,
+    },
+    /// A new connection has taken over, and the old one is closed.
+    HandedOver {
+        /// Which of several lines.
+        line: Option<LineId>,
+        /// How long both were there, and the attempt before.
+        took: Duration,
+    },
+    /// A new connection could not take over; the old one goes on.
+    HandOverFailed {
+        /// Which of several lines.
+        line: Option<LineId>,
+        /// What went wrong.
+        what: &'a HandOverFailure,
+        /// The pause before the next try.
+        next_try: Duration,
     },
     /// An attempt failed.
     Failed {
@@ -107,6 +147,8 @@ pub enum FeedEvent<'a> {
         /// What to do, where time alone is not likely to cure it: it would have ended the run, had there
         /// never been a connection.
         remedy: Option<&'static str>,
+        /// Which of several lines.
+        line: Option<LineId>,
     },
     /// A binary message came; the exchange sends none.
     Binary {

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 
 use super::failure::{SessionEnd, Unreadable};
 use super::liveness::{Due, Liveness, LivenessLimits};
-use super::nudge::Nudged;
+use super::steering::Heard;
 use super::timed::Timed;
 use super::{FeedEvent, FeedObserver, Frame, LineId, SessionId};
 use crate::decode::looks_like_trade;
@@ -45,30 +45,32 @@ pub(crate) struct Session<'a, S> {
     pub(crate) limits: LivenessLimits,
     pub(crate) queue: &'a Sender,
     pub(crate) observer: &'a dyn FeedObserver,
-    /// Stream names to ask for first; empty when the URL named them.
+    /// Stream names to ask for; empty when the URL named them.
     pub(crate) subscribe: &'a [String],
+    /// How many times was asked, and when the next time is due.
+    pub(crate) asked: u64,
+    pub(crate) ask_at: Instant,
 }
 
+/// Streams in one request: its size stays below what the exchange takes.
+const STREAMS_PER_REQUEST: usize = 100;
+/// Requests are so far apart, because the exchange counts what it is sent: 5 messages a second on spot, pings included.
+const ASK_EVERY: Duration = Duration::from_millis(400);
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
-    /// Reads until the connection ends, dies, is nudged or `stop` turns true.
-    pub(crate) async fn run(
-        mut self,
-        stop: &mut watch::Receiver<bool>,
-        nudged: &mut Nudged,
-    ) -> SessionReport {
+    /// Reads until the connection ends, dies, is told to or `stop` turns true.
+    pub(crate) async fn run(mut self, stop: &mut watch::Receiver<bool>, heard: &mut Heard) -> SessionReport {
         let started = Instant::now();
         let mut life = Liveness::new(self.limits, started);
         let mut flow = Flow::default();
-        let end = match self.ask().await {
-            Err(error) => broken(error),
-            Ok(()) => self.read(&mut life, &mut flow, stop, nudged).await,
-        };
+        let end = self.read(&mut life, &mut flow, stop, heard).await;
         match (end.unreadable(), &end) {
             (Some(reason), _) => {
                 self.observer.on_event(FeedEvent::Unreadable { reason });
                 self.say_goodbye(Some(complaint(reason))).await;
             }
             (None, SessionEnd::Broken(_)) => {}
+            (None, SessionEnd::Replaced | SessionEnd::Stopped) => self.part_in_peace().await,
             (None, _) => self.say_goodbye(None).await,
         }
         SessionReport { end, data_for: flow.span() }
@@ -79,9 +81,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         life: &mut Liveness,
         flow: &mut Flow,
         stop: &mut watch::Receiver<bool>,
-        nudged: &mut Nudged,
+        heard: &mut Heard,
     ) -> SessionEnd {
-        let alarm = sleep_until(life.deadline());
+        if let Err(error) = self.ask().await {
+            return broken(error);
+        }
+        let alarm = sleep_until(self.due(life));
         tokio::pin!(alarm);
         loop {
             tokio::select! {
@@ -102,10 +107,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                         if *stop.borrow() {
                             return SessionEnd::Stopped;
                         }
-                        if nudged.has_come() {
-                            return SessionEnd::Stale;
+                        if heard.has_come()
+                            && let Some(end) = heed(heard, life)
+                        {
+                            return end;
                         }
-                        if life.deadline() <= self.socket.get_ref().read_instant
+                        if self.due(life) <= self.socket.get_ref().read_instant
                             && let Some(end) = self.heed_alarm(life).await
                         {
                             return end;
@@ -116,20 +123,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     if let Some(end) = self.heed_alarm(life).await {
                         return end;
                     }
-                    alarm.as_mut().reset(life.deadline());
+                    alarm.as_mut().reset(self.due(life));
                 }
                 () = stopped(stop) => return SessionEnd::Stopped,
-                () = nudged.comes() => return SessionEnd::Stale,
+                () = heard.comes() => {
+                    if let Some(end) = heed(heard, life) {
+                        return end;
+                    }
+                    alarm.as_mut().reset(self.due(life));
+                }
             }
         }
     }
 
     /// Does what is due; `Some` if that is the end.
     async fn heed_alarm(&mut self, life: &mut Liveness) -> Option<SessionEnd> {
-        match life.check(Instant::now()) {
-            Due::End(end) => Some(end),
-            Due::Ping => self.send(Message::Ping(Bytes::new())).await.err().map(broken),
-            Due::Nothing => None,
+        let done = match life.check(Instant::now()) {
+            Due::End(end) => return Some(end),
+            Due::Ping => self.send(Message::Ping(Bytes::new())).await,
+            Due::Nothing => self.ask().await,
+        };
+        done.err().map(broken)
+    }
+
+    /// When something has to be done, whether or not anything arrives.
+    fn due(&self, life: &Liveness) -> Instant {
+        match self.next_request() {
+            Some(_) => life.deadline().min(self.ask_at),
+            None => life.deadline(),
         }
     }
 
@@ -168,13 +189,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         self.observer.on_event(FeedEvent::Binary { length: bytes.len(), sample: escaped(bytes) });
     }
 
-    /// Asks for the streams that the URL does not name, in requests below the size the exchange takes.
+    /// Asks for the next of the streams that the URL does not name, if it is time to.
     async fn ask(&mut self) -> Result<(), tungstenite::Error> {
-        for (number, streams) in self.subscribe.chunks(100).enumerate() {
-            let request = serde_json::json!({ "method": "SUBSCRIBE", "params": streams, "id": number + 1 });
-            self.send(Message::text(request.to_string())).await?;
-        }
-        Ok(())
+        let now = Instant::now();
+        let Some(streams) = self.next_request().filter(|_| now >= self.ask_at) else { return Ok(()) };
+        let id = self.asked + 1;
+        let request = serde_json::json!({ "method": "SUBSCRIBE", "params": streams, "id": id });
+        (self.asked, self.ask_at) = (id, now + ASK_EVERY);
+        self.send(Message::text(request.to_string())).await
+    }
+
+    fn next_request(&self) -> Option<&[String]> {
+        let asked = usize::try_from(self.asked).unwrap_or(usize::MAX);
+        self.subscribe.chunks(STREAMS_PER_REQUEST).nth(asked)
     }
 
     async fn send(&mut self, message: Message) -> Result<(), tungstenite::Error> {
@@ -184,10 +211,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         })
     }
 
+    /// Says good-bye and reads on until it is answered: a socket that is closed with something unread in it is reset, and
+    /// the peer may lose our last words.
+    async fn part_in_peace(&mut self) {
+        let parting = async {
+            if self.socket.close(None).await.is_ok() {
+                while let Some(Ok(message)) = self.socket.next().await
+                    && !message.is_close()
+                {}
+            }
+        };
+        drop(timeout(GOODBYE_LIMIT, parting).await);
+    }
+
     async fn say_goodbye(&mut self, words: Option<CloseFrame>) {
         // The session is over either way; a server that does not listen changes nothing.
         drop(timeout(GOODBYE_LIMIT, self.socket.close(words)).await);
     }
+}
+
+/// Does what was said; `Some` if that is to end.
+fn heed(heard: &mut Heard, life: &mut Liveness) -> Option<SessionEnd> {
+    let orders = heard.orders();
+    if let Some(at) = orders.vouched {
+        life.vouched(at);
+    }
+    orders.end.map(SessionEnd::from)
 }
 
 /// Ready when `stop` turns true, or nobody is left to turn it. It lets go of the value, which must not be
@@ -276,10 +325,11 @@ fn broken(error: tungstenite::Error) -> SessionEnd {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "what a story says is bounded by the story")]
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::feed::nudge::Nudge;
+    use crate::feed::steering::Steering;
     use crate::queue::{QueueLimits, drop_oldest};
     use tokio::io::DuplexStream;
     use tokio_tungstenite::tungstenite::protocol::Role;
@@ -301,6 +351,14 @@ mod tests {
         server: impl FnOnce(Server) -> F,
         observer: &dyn FeedObserver,
     ) -> (SessionReport, u64, u64) {
+        asking(server, observer, &[]).await
+    }
+
+    async fn asking<F: Future<Output = ()> + Send + 'static>(
+        server: impl FnOnce(Server) -> F,
+        observer: &dyn FeedObserver,
+        subscribe: &[String],
+    ) -> (SessionReport, u64, u64) {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let clock = Clock::simulated(0);
         let (queue, _receiver) = drop_oldest(QueueLimits::default(), clock);
@@ -316,9 +374,11 @@ mod tests {
             limits: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
             queue: &queue,
             observer,
-            subscribe: &[],
+            subscribe,
+            asked: 0,
+            ask_at: started,
         };
-        let report = session.run(&mut stopped, &mut Nudge::default().listen()).await;
+        let report = session.run(&mut stopped, &mut Steering::default().listen(SessionId(1))).await;
         let seconds = started.elapsed().as_secs();
         // It may still be hearing our last words.
         if timeout(Duration::from_secs(1), &mut playing).await.is_err() {
@@ -336,6 +396,84 @@ mod tests {
         .await;
         assert!(matches!(report.end, SessionEnd::DeadLink(_)), "{report:?}");
         assert_eq!(seconds, 13);
+    }
+
+    const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_while_the_process_stood_still_is_read_before_anything_is_judged() {
+        let (report, seconds, pushed) = session(|mut server| async move {
+            for _ in 0..3 {
+                server.send(Message::text(TRADE)).await.expect("the session reads");
+            }
+            tokio::time::advance(FIVE_MINUTES).await;
+            server.close(None).await.expect("the session reads");
+        })
+        .await;
+        assert!(matches!(report.end, SessionEnd::Closed { .. }), "{report:?}");
+        assert_eq!((seconds, pushed), (300, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_peer_is_asked_before_it_is_judged_when_the_process_stood_still() {
+        for answers in [true, false] {
+            let (report, seconds, _) = session(move |mut server| async move {
+                // Late enough that a ping is on its way.
+                tokio::time::sleep(Duration::from_millis(5_001)).await;
+                tokio::time::advance(FIVE_MINUTES).await;
+                let listening = async { while server.next().await.is_some() {} };
+                if answers {
+                    drop(timeout(Duration::from_secs(30), listening).await);
+                    server.close(None).await.expect("the session reads");
+                }
+                std::future::pending::<()>().await;
+            })
+            .await;
+            match answers {
+                true => {
+                    assert!(matches!(report.end, SessionEnd::Closed { .. }), "{report:?}");
+                    assert_eq!(seconds, 335);
+                }
+                false => {
+                    assert!(matches!(report.end, SessionEnd::DeadLink(_)), "{report:?}");
+                    assert!((306..=313).contains(&seconds), "{seconds}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_streams_are_asked_for_below_the_exchange_s_limit_while_trades_are_read() {
+        let names: Vec<String> = (0..1_050).map(|number| format!("s{number}@aggTrade")).collect();
+        let (told, mut requests) = tokio::sync::mpsc::unbounded_channel();
+        let server = |mut server: Server| async move {
+            let mut tick = tokio::time::interval(Duration::from_millis(100));
+            let until = Instant::now() + Duration::from_secs(10);
+            while Instant::now() < until {
+                tokio::select! {
+                    message = server.next() => match message {
+                        Some(Ok(message)) => told.send((Instant::now(), message)).expect("the test listens"),
+                        _ => return,
+                    },
+                    _ = tick.tick() => server.send(Message::text(TRADE)).await.expect("the session reads"),
+                }
+            }
+        };
+        let (_, _, pushed) = asking(server, &|_: FeedEvent<'_>| {}, &names).await;
+        assert!(pushed >= 99, "{pushed}");
+        let (mut asked, mut at) = (Vec::new(), Vec::new());
+        while let Some((when, message)) = requests.recv().await {
+            at.push(when);
+            if let Message::Text(text) = message {
+                let request: serde_json::Value = serde_json::from_str(&text).expect("a request is JSON");
+                let params = request["params"].as_array().expect("a list of streams");
+                asked.extend(params.iter().map(|name| name.as_str().expect("a name").to_owned()));
+            }
+        }
+        assert_eq!(asked, names);
+        for five in at.windows(5) {
+            assert!(five[4] - five[0] > Duration::from_secs(1), "{at:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

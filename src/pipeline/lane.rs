@@ -1,5 +1,6 @@
 //! One market and symbol: its ids, its numbers, and what it has to tell about them.
 
+use super::lines::Side;
 use super::{Event, LaneIds, PipelineCounts};
 use crate::cvd::Cvd;
 use crate::repair::HOLES_PER_LANE;
@@ -11,12 +12,14 @@ use crate::units::{IdRange, Symbol, UnixMillis};
 /// One market and symbol.
 #[derive(Debug)]
 pub(super) struct Lane {
-    market: Market,
+    pub(super) market: Market,
     pub(super) symbol: Symbol,
-    calculator: Cvd,
+    pub(super) calculator: Cvd,
     pub(super) sequence: Sequence,
-    applied: u64,
-    applied_before_epoch: u64,
+    /// What each of several connections brings of it.
+    pub(super) side: Side,
+    pub(super) applied: u64,
+    pub(super) applied_before_epoch: u64,
     pub(super) coverage: Coverage,
     /// How many losses of ours were known when the last trade arrived.
     pub(super) losses_seen: u64,
@@ -33,6 +36,7 @@ impl Lane {
             symbol,
             calculator,
             sequence,
+            side: Side::default(),
             applied: 0,
             applied_before_epoch: 0,
             coverage: Coverage::default(),
@@ -40,6 +44,11 @@ impl Lane {
             held: 0,
             is_marked: false,
         }
+    }
+
+    /// The epoch, once it has a first trade.
+    pub(super) fn epoch_begun(&self) -> Option<u32> {
+        self.coverage.first_id.map(|_| self.coverage.epoch)
     }
 
     pub(super) fn is(&self, market: Market, symbol: &str) -> bool {
@@ -137,7 +146,7 @@ impl Lane {
     }
 
     /// Brings what the numbers cover up to date.
-    fn cover(&mut self) {
+    pub(super) fn cover(&mut self) {
         if let Some(first) = self.sequence.first_id() {
             self.coverage.first_id = Some(first);
             self.coverage.last_id = self.sequence.last_id();

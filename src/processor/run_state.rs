@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::LiveParts;
-use crate::clock::Clock;
+use super::lag::LagWatch;
+use super::link_state::{Change, LinkSettings, LinkState, Surroundings};
+use crate::clock::{Clock, ClockOffset, OffsetEstimator, StepWatch};
+use crate::feed::SessionId;
 use crate::report::{LinkStatus, Reporter, StateRecord, Timings};
 use crate::snapshot::Coverage;
 
@@ -14,72 +17,102 @@ use crate::snapshot::Coverage;
 pub(super) struct RunState {
     pub(super) tick: tokio::time::Interval,
     pub(super) clock: Option<Clock>,
-    pub(super) status: LinkStatus,
-    pub(super) since: Instant,
+    pub(super) link: LinkState,
+    /// What others know about the connection, as of the last tick.
+    pub(super) around: Surroundings,
     pub(super) remind_at: Instant,
     pub(super) reminder: Duration,
-    pub(super) awaits_ack: bool,
+    pub(super) offset: OffsetEstimator,
+    pub(super) steps: StepWatch,
+    /// The output held up ticks since the last one.
+    pub(super) held_up: bool,
+    /// What is being digested is what has just come over the connection.
+    pub(super) from_stream: bool,
     pub(super) last_stat: Instant,
-    pub(super) last_trade: Instant,
     pub(super) interval: Timings,
     pub(super) whole_run: Timings,
     /// What the numbers covered when that was last looked at.
     pub(super) coverage: Coverage,
     /// There is one lane only, so that its coverage is everything's.
     pub(super) is_alone: bool,
+    /// Whether a connection falls behind.
+    pub(super) lag: LagWatch,
+    /// Connections whose end the exchange has announced.
+    pub(super) announced: Vec<SessionId>,
     /// Bursts whose records are not handed to the output yet.
     pub(super) unflushed: u32,
 }
 
+const TICK: Duration = Duration::from_secs(1);
 const FIRST_REMINDER: Duration = Duration::from_secs(3);
-/// No trade for so long, after there were some, is a state of its own.
-const QUIET_AFTER: Duration = Duration::from_secs(10);
 const LAST_REMINDER: Duration = Duration::from_secs(60);
 
 impl RunState {
-    /// Before the first burst.
-    pub(super) fn new(live: Option<&LiveParts>, is_alone: bool) -> Self {
+    /// Before the first burst. `symbols`: how many are followed.
+    pub(super) fn new(live: Option<&LiveParts>, symbols: usize) -> Self {
         let now = Instant::now();
-        let mut tick = interval(Duration::from_secs(1));
+        let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let settings = live.map_or_else(LinkSettings::default, |live| LinkSettings {
+            awaits_ack: live.awaits_ack,
+            route: live.route.clone(),
+            symbols,
+            heartbeat_timeout: live.heartbeat_timeout,
+        });
         Self {
             tick,
             clock: live.map(|live| live.clock),
-            status: LinkStatus::Connecting,
-            since: now,
+            link: LinkState::new(settings, now),
+            around: Surroundings::default(),
             remind_at: now + FIRST_REMINDER,
             reminder: FIRST_REMINDER,
-            awaits_ack: live.is_some_and(|live| live.awaits_ack),
+            offset: OffsetEstimator::default(),
+            steps: StepWatch::new(TICK),
+            held_up: false,
+            from_stream: false,
             last_stat: now,
-            last_trade: now,
             interval: Timings::default(),
             whole_run: Timings::default(),
             coverage: Coverage::default(),
-            is_alone,
+            is_alone: symbols == 1,
+            lag: LagWatch::new(live.map_or(Duration::ZERO, |live| live.max_lag)),
+            announced: Vec::new(),
             unflushed: 0,
         }
     }
 
-    /// A new state begins.
-    pub(super) fn enter(&mut self, status: LinkStatus, reporter: &mut Reporter) {
-        let now = Instant::now();
-        self.status = status;
-        self.since = now;
-        self.reminder = FIRST_REMINDER;
-        self.remind_at = now + FIRST_REMINDER;
-        self.tell(reporter);
+    /// Whether trades are known to arrive, so that another one changes nothing. In a replay nobody asks.
+    #[inline]
+    pub(super) fn is_streaming(&self) -> bool {
+        self.link.status == LinkStatus::Streaming || self.clock.is_none()
     }
 
-    /// Trades came, but none for a while.
-    pub(super) fn notice_silence(&mut self, reporter: &mut Reporter) {
-        if self.last_trade.elapsed() < QUIET_AFTER {
+    /// How far our clock is from the exchange's, as far as it is known.
+    pub(super) fn clock_offset(&self) -> Option<ClockOffset> {
+        self.offset.estimate(self.clock?.now())
+    }
+
+    /// Tells the state if it has changed.
+    pub(super) fn look(&mut self, reporter: &mut Reporter) {
+        let now = Instant::now();
+        match self.link.look(&self.around, now) {
+            Change::Nothing => {}
+            Change::Cause => self.tell(reporter),
+            Change::State => {
+                self.reminder = FIRST_REMINDER;
+                self.remind_at = now + FIRST_REMINDER;
+                self.tell(reporter);
+            }
+        }
+    }
+
+    /// Tells a state that lasts: after 3 s, then ever more rarely, down to once a minute.
+    pub(super) fn remind(&mut self, reporter: &mut Reporter) {
+        if self.link.status == LinkStatus::Streaming || Instant::now() < self.remind_at {
             return;
         }
-        let last_trade = self.last_trade;
-        self.status = LinkStatus::Quiet;
-        self.since = last_trade;
-        self.reminder = QUIET_AFTER;
-        self.remind_at = Instant::now() + QUIET_AFTER;
+        self.reminder = (self.reminder * 2).min(LAST_REMINDER);
+        self.remind_at += self.reminder;
         self.tell(reporter);
     }
 
@@ -87,13 +120,12 @@ impl RunState {
     pub(super) fn tell(&self, reporter: &mut Reporter) {
         let Some(clock) = self.clock else { return };
         let at_ms = Some(clock.now().wall_ms());
-        let seconds = self.since.elapsed().as_secs_f64();
-        reporter.state(&StateRecord { status: self.status, seconds, at_ms, coverage: self.coverage });
-    }
-
-    /// Reminders come after 3 s, then ever more rarely, down to one a minute.
-    pub(super) fn remind_later(&mut self) {
-        self.reminder = (self.reminder * 2).min(LAST_REMINDER);
-        self.remind_at += self.reminder;
+        reporter.state(&StateRecord {
+            status: self.link.status,
+            seconds: self.link.since.elapsed().as_secs_f64(),
+            cause: self.link.cause.as_ref(),
+            at_ms,
+            coverage: self.coverage,
+        });
     }
 }

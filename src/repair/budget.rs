@@ -24,6 +24,10 @@ pub enum Kind {
     Gap,
     /// The newest trade, to see whether the stream ends where the exchange does.
     Probe,
+    /// The exchange's time.
+    Time,
+    /// Which symbols there are.
+    Listings,
 }
 
 /// No request may be made now.
@@ -43,9 +47,11 @@ pub struct Until {
 /// tells, which includes other programs behind the same address, holds until our next full minute.
 #[derive(Debug, Clone)]
 pub struct WeightBudget {
+    /// The weight of a request for trades.
     cost: u64,
+    listings_cost: u64,
     ceiling: u64,
-    /// When our requests of the last 60 s were made, the oldest first; at most `ceiling / cost` of them.
+    /// When our requests of the last 60 s were made, the oldest first; at most `ceiling` of them.
     own: VecDeque<(u64, Kind)>,
     window: Window,
     /// When the request in flight was made.
@@ -67,12 +73,13 @@ struct Window {
 impl WeightBudget {
     /// The pool of a market, nothing used yet.
     pub fn of(market: Market) -> Self {
-        let (limit, cost) = match market {
-            Market::UsdM | Market::CoinM => (2_400, 20),
-            Market::Spot => (6_000, 4),
+        let (limit, cost, listings_cost) = match market {
+            Market::UsdM | Market::CoinM => (2_400, 20, 1),
+            Market::Spot => (6_000, 4, 20),
         };
         Self {
             cost,
+            listings_cost,
             ceiling: limit * CEILING_PERCENT / 100,
             own: VecDeque::new(),
             window: Window::default(),
@@ -92,6 +99,15 @@ impl WeightBudget {
         self.window.at(now).used
     }
 
+    /// The weight of a request.
+    pub const fn cost(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Gap | Kind::Probe => self.cost,
+            Kind::Time => 1,
+            Kind::Listings => self.listings_cost,
+        }
+    }
+
     /// Whether a request may be made now.
     ///
     /// # Errors
@@ -101,11 +117,12 @@ impl WeightBudget {
             return Err(Until { mono_ns: self.banned_until, ban: true });
         }
         let window = self.window.at(now);
-        let told = if window.used.saturating_add(self.cost) > self.ceiling { window.ends } else { 0 };
-        let own = self.room_at(now, self.ceiling, |_| true);
+        let cost = self.cost(kind);
+        let told = if window.used.saturating_add(cost) > self.ceiling { window.ends } else { 0 };
+        let own = self.room_at(now, cost, self.ceiling, |_| true);
         let probes = match kind {
-            Kind::Gap => 0,
-            Kind::Probe => self.room_at(now, self.ceiling * PROBE_PERCENT / 100, |k| k == Kind::Probe),
+            Kind::Probe => self.room_at(now, cost, self.ceiling * PROBE_PERCENT / 100, |k| k == Kind::Probe),
+            Kind::Gap | Kind::Time | Kind::Listings => 0,
         };
         match told.max(own).max(probes) {
             at if at > now.mono_ns => Err(Until { mono_ns: at, ban: false }),
@@ -116,7 +133,7 @@ impl WeightBudget {
     /// A request is being made.
     pub fn spend(&mut self, now: Stamp, kind: Kind) {
         self.window = self.window.at(now);
-        self.window.used = self.window.used.saturating_add(self.cost);
+        self.window.used = self.window.used.saturating_add(self.cost(kind));
         self.spent_at = now.mono_ns;
         while self.own.front().is_some_and(|(at, _)| at.saturating_add(MINUTE) <= now.mono_ns) {
             self.own.pop_front();
@@ -166,14 +183,19 @@ impl WeightBudget {
         }
     }
 
-    /// From when on one more of our own requests of some kind keeps `limit` in every 60 s; 0 if it does now.
-    fn room_at(&self, now: Stamp, limit: u64, counts: impl Fn(Kind) -> bool) -> u64 {
-        let at_most = usize::try_from(limit / self.cost).unwrap_or(usize::MAX);
-        // The one that has to be 60 s old before another may follow.
-        match self.own.iter().rev().filter(|(_, kind)| counts(*kind)).nth(at_most.saturating_sub(1)) {
-            Some((at, _)) if at.saturating_add(MINUTE) > now.mono_ns => at.saturating_add(MINUTE),
-            _ => 0,
+    /// From when on one more of our own requests of this cost, and of some kinds, keeps `limit` in every 60 s; 0 if it
+    /// does now.
+    fn room_at(&self, now: Stamp, cost: u64, limit: u64, counts: impl Fn(Kind) -> bool) -> u64 {
+        let mut weight = cost;
+        let recent = self.own.iter().rev().take_while(|(at, _)| at.saturating_add(MINUTE) > now.mono_ns);
+        for (at, kind) in recent.filter(|(_, kind)| counts(*kind)) {
+            weight = weight.saturating_add(self.cost(*kind));
+            if weight > limit {
+                // The one that has to be 60 s old before another may follow.
+                return at.saturating_add(MINUTE);
+            }
         }
+        0
     }
 }
 
@@ -279,6 +301,30 @@ mod tests {
     }
 
     #[test]
+    fn the_time_and_the_listings_count_with_their_own_weight_and_find_no_room_once_the_ceiling_is_reached() {
+        for (market, listings) in [(Market::UsdM, 1), (Market::CoinM, 1), (Market::Spot, 20)] {
+            let mut budget = WeightBudget::of(market);
+            let now = at(0.0, 0.0);
+            budget.spend(now, Kind::Time);
+            budget.spend(now, Kind::Listings);
+            assert_eq!(budget.used_weight(now), 1 + listings, "{market}");
+            let mut weight = budget.used_weight(now);
+            while budget.ready_at(now, Kind::Gap).is_ok() {
+                budget.spend(now, Kind::Gap);
+                weight += budget.cost(Kind::Gap);
+            }
+            while budget.ready_at(now, Kind::Time).is_ok() {
+                budget.spend(now, Kind::Time);
+                weight += 1;
+            }
+            assert_eq!(weight, budget.ceiling(), "{market}");
+            let until = Until { mono_ns: 60 * SECOND, ban: false };
+            assert_eq!(budget.ready_at(at(59.0, 59.0), Kind::Time), Err(until));
+            assert_eq!(budget.ready_at(at(60.0, 60.0), Kind::Time), Ok(()));
+        }
+    }
+
+    #[test]
     fn a_ban_lasts_as_long_as_it_says_within_reason() {
         let day = 24 * 3600;
         for (retry_after, until_ms, seconds) in [
@@ -346,18 +392,19 @@ mod tests {
             mono += pause_ms * 1_000_000;
             skew += step_ms;
             let now = Stamp { wall_ns: mono as i64 + skew * 1_000_000, mono_ns: mono };
-            match budget.ready_at(now, Kind::Gap) {
+            let kind = if pause_ms % 5 == 0 { Kind::Listings } else { Kind::Gap };
+            match budget.ready_at(now, kind) {
                 Err(until) => {
                     assert!(until.mono_ns > mono && until.mono_ns <= mono + MINUTE, "{until:?} at {mono}");
                     mono = until.mono_ns;
                 }
                 Ok(()) => {
-                    budget.spend(now, Kind::Gap);
+                    budget.spend(now, kind);
                     made += 1;
                     if mono / MINUTE != minute {
                         (minute, ours) = (mono / MINUTE, 0);
                     }
-                    ours += budget.cost;
+                    ours += budget.cost(kind);
                     most = most.max(ours);
                     budget.answered(now, headers.then_some(ours + foreign));
                 }

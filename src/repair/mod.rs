@@ -6,6 +6,7 @@
 
 mod budget;
 mod driver;
+mod errands;
 mod hole;
 mod lane;
 mod notice;

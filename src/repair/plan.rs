@@ -9,8 +9,9 @@ use super::hole::{Outcome, Tracked, after, nanos};
 use super::lane::{Flight, Lane, Refusal};
 use super::notice::{Notice, remedy};
 use super::{Answer, Ask, GiveUpReason, Hole, Page, Reply, Request, RestError};
+use crate::clock::ClockOffset;
 use crate::snapshot::Stamp;
-use crate::units::Symbol;
+use crate::units::{Symbol, UnixMillis};
 
 /// A refused lane is not asked again before.
 const LANE_REFUSED: Duration = Duration::from_secs(60);
@@ -52,9 +53,14 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Planner {
     budget: WeightBudget,
+    /// How far the exchange's clock is ahead of ours, in nanoseconds: the ends of its bans, its minutes and the times of
+    /// its trades are by its own.
+    ahead_ns: i64,
     deadline: u64,
     lanes: BTreeMap<usize, Lane>,
     flight: Option<Flight>,
+    /// A question about something else than trades is out, since then.
+    errand: Option<Stamp>,
     /// Time is counted up to here.
     counted: Stamp,
     /// The lanes that were asked for last.
@@ -68,6 +74,7 @@ pub struct Planner {
     short_at: Option<u64>,
     notices: VecDeque<Notice>,
     calls: u64,
+    repair_calls: u64,
     /// What [`Planner::next`] said when it had nothing to do, as long as nothing changed.
     idle: Option<Option<u64>>,
 }
@@ -77,9 +84,11 @@ impl Planner {
     pub fn new(budget: WeightBudget, deadline: Duration) -> Self {
         Self {
             budget,
+            ahead_ns: 0,
             deadline: nanos(deadline),
             lanes: BTreeMap::new(),
             flight: None,
+            errand: None,
             counted: Stamp::default(),
             gap_turn: 0,
             probe_turn: 0,
@@ -89,8 +98,20 @@ impl Planner {
             short_at: None,
             notices: VecDeque::new(),
             calls: 0,
+            repair_calls: 0,
             idle: None,
         }
+    }
+
+    /// How far our wall clock is from the exchange's; without it the two are taken to agree.
+    pub fn clock_offset(&mut self, offset: Option<ClockOffset>) {
+        // At the latest reading: a ban that ends a little late costs less than one that is broken.
+        self.ahead_ns = offset.map_or(0, |offset| ((offset.offset_ms - offset.error_ms) * 1e6) as i64);
+    }
+
+    /// A moment as the exchange's wall clock shows it.
+    fn there(&self, now: Stamp) -> Stamp {
+        Stamp { wall_ns: now.wall_ns.saturating_add(self.ahead_ns), ..now }
     }
 
     /// The holes a lane has now, ascending and disjoint; none if nothing is missing. To be called whenever they have
@@ -130,9 +151,9 @@ impl Planner {
         if let Some(reply) = self.give_up(now) {
             return Step::Reply(reply);
         }
-        let blocked = match self.flight {
-            Some(_) => None,
-            None => match self.ask(now) {
+        let blocked = match self.flight.is_some() || self.errand.is_some() {
+            true => None,
+            false => match self.ask(now) {
                 Ok(request) => return Step::Ask(request),
                 Err(until) => until,
             },
@@ -148,14 +169,15 @@ impl Planner {
         self.count_time(now);
         self.idle = None;
         let flight = self.flight.take()?;
+        let there = self.there(now);
         let answer = match result {
             Ok(page) => {
-                self.budget.answered(now, page.used_weight);
+                self.budget.answered(self.there(now), page.used_weight);
                 self.everybody = None;
                 self.bans = 0;
                 if let Some(lane) = self.lanes.get_mut(&flight.lane) {
                     lane.refusal = None;
-                    lane.brought(&flight, Outcome::Rows(&page.trades), now);
+                    lane.brought(&flight, Outcome::Rows(&page.trades), there);
                 }
                 match flight.hole {
                     None => page.trades.iter().map(|row| row.id).max().map(Answer::Newest),
@@ -171,47 +193,107 @@ impl Planner {
         answer.map(|answer| Reply { lane: flight.lane, at: now, answer })
     }
 
+    /// Whether something else than trades may be asked for now; if so it is to be asked, and what it brings handed to
+    /// [`Planner::errand_answered`]. To be called when [`Planner::next`] has nothing to ask: missing trades come first.
+    pub fn errand(&mut self, kind: Kind, now: Stamp) -> bool {
+        let forbidden = self.everybody.is_some_and(|all| all.is_forbidden(now) || all.is_refused(now));
+        let busy = self.flight.is_some() || self.errand.is_some();
+        if busy || forbidden || self.budget.ready_at(self.there(now), kind).is_err() {
+            return false;
+        }
+        self.count_time(now);
+        self.idle = None;
+        self.budget.spend(self.there(now), kind);
+        self.calls += 1;
+        self.errand = Some(now);
+        true
+    }
+
+    /// What came of a question about something else than trades: the weight that was told with it, or the error.
+    pub fn errand_answered(&mut self, result: Result<Option<u64>, RestError>, now: Stamp) {
+        self.count_time(now);
+        self.idle = None;
+        let Some(at) = self.errand.take() else { return };
+        match result {
+            Ok(used_weight) => {
+                self.budget.answered(self.there(now), used_weight);
+                self.everybody = None;
+                self.bans = 0;
+            }
+            Err(RestError::TooManyRequests { status, retry_after, banned_until, used_weight, message }) => {
+                self.banned(status, retry_after, banned_until, used_weight, message, now);
+            }
+            Err(RestError::Refused { status, code, message }) => {
+                self.budget.answered(self.there(now), None);
+                // Other refusals say nothing of trades.
+                if matches!(status, 451 | 403) {
+                    let nobody = Flight { lane: usize::MAX, ask: Ask::Newest, hole: None, at };
+                    self.refused(&nobody, status, code, message, now);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
     /// Something for the operator, oldest first. To be called after every [`Planner::next`] and
     /// [`Planner::answered`].
     pub fn take_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
     }
 
-    /// Requests that were made.
+    /// Requests that were made, of all kinds.
     pub const fn rest_calls(&self) -> u64 {
         self.calls
     }
 
+    /// Those among them that asked for missing trades.
+    pub const fn repair_calls(&self) -> u64 {
+        self.repair_calls
+    }
+
     /// REST weight used in this minute; see [`WeightBudget::used_weight`].
     pub fn used_weight(&self, now: Stamp) -> u64 {
-        self.budget.used_weight(now)
+        self.budget.used_weight(self.there(now))
     }
 
     fn failed(&mut self, flight: &Flight, error: RestError, now: Stamp) {
+        let there = self.there(now);
         let outcome = match error {
             RestError::TooManyRequests { status, retry_after, banned_until, used_weight, message } => {
-                let wait = self.budget.banned(now, status, used_weight, retry_after, banned_until);
-                self.bans = self.bans.saturating_add(1);
-                if self.bans >= BANS {
-                    self.everybody = Some(Refusal { status, code: None, until: after(now, wait) });
-                }
-                self.notice(Notice::Banned { status, wait, message });
+                self.banned(status, retry_after, banned_until, used_weight, message, now);
                 return;
             }
             RestError::Refused { status, code, message } => {
-                self.budget.answered(now, None);
+                self.budget.answered(self.there(now), None);
                 self.refused(flight, status, code, message, now);
                 return;
             }
             RestError::TooOldForIds => {
-                self.budget.answered(now, None);
+                self.budget.answered(self.there(now), None);
                 Outcome::TooOldForIds
             }
             RestError::Passing(_) => Outcome::Passing,
         };
         if let Some(lane) = self.lanes.get_mut(&flight.lane) {
-            lane.brought(flight, outcome, now);
+            lane.brought(flight, outcome, there);
         }
+    }
+
+    fn banned(
+        &mut self,
+        status: u16,
+        retry_after: Option<Duration>,
+        banned_until: Option<UnixMillis>,
+        used_weight: Option<u64>,
+        message: String,
+        now: Stamp,
+    ) {
+        let wait = self.budget.banned(self.there(now), status, used_weight, retry_after, banned_until);
+        self.bans = self.bans.saturating_add(1);
+        if self.bans >= BANS {
+            self.everybody = Some(Refusal { status, code: None, until: after(now, wait) });
+        }
+        self.notice(Notice::Banned { status, wait, message });
     }
 
     fn refused(&mut self, flight: &Flight, status: u16, code: Option<i64>, message: String, now: Stamp) {
@@ -258,7 +340,7 @@ impl Planner {
         if let Some(lane) = probe
             && probes_turn
         {
-            match self.budget.ready_at(now, Kind::Probe) {
+            match self.budget.ready_at(self.there(now), Kind::Probe) {
                 Ok(()) => return self.fly(lane, None, now).ok_or(None),
                 Err(until) if gap.is_none() => return Err(Some(until.mono_ns)),
                 Err(_) => {}
@@ -266,7 +348,7 @@ impl Planner {
         }
         let Some(lane) = gap else { return Err(None) };
         let hole = self.lanes.get(&lane).and_then(|entry| entry.due(now));
-        match self.budget.ready_at(now, Kind::Gap) {
+        match self.budget.ready_at(self.there(now), Kind::Gap) {
             Ok(()) => self.fly(lane, hole, now).ok_or(None),
             Err(until) => {
                 if !until.ban {
@@ -288,17 +370,18 @@ impl Planner {
             }
         };
         match kind {
-            Kind::Gap => {
-                self.gap_turn = lane;
-                self.gaps_since_probe = self.gaps_since_probe.saturating_add(1);
-            }
             Kind::Probe => {
                 self.probe_turn = lane;
                 self.gaps_since_probe = 0;
             }
+            _ => {
+                self.repair_calls += 1;
+                self.gap_turn = lane;
+                self.gaps_since_probe = self.gaps_since_probe.saturating_add(1);
+            }
         }
         let request = Request { lane, symbol: entry.symbol.clone(), ask };
-        self.budget.spend(now, kind);
+        self.budget.spend(self.there(now), kind);
         self.calls += 1;
         self.flight = Some(Flight { lane, ask, hole: range, at: now });
         Some(request)
@@ -341,7 +424,7 @@ impl Planner {
 
     /// From when on a pause counts: not while a request could not be made anyway.
     fn counts_from(&self, now: Stamp) -> u64 {
-        self.budget.ready_at(now, Kind::Gap).map_or_else(|until| until.mono_ns, |()| now.mono_ns)
+        self.budget.ready_at(self.there(now), Kind::Gap).map_or_else(|until| until.mono_ns, |()| now.mono_ns)
     }
 
     /// When time alone changes something.
@@ -363,7 +446,7 @@ impl Planner {
         let before = self.short_at.replace(now.mono_ns);
         if before.is_none_or(|at| now.mono_ns.saturating_sub(at) >= nanos(SHORTAGE)) {
             self.notice(Notice::BudgetExhausted {
-                used: self.budget.used_weight(now),
+                used: self.budget.used_weight(self.there(now)),
                 ceiling: self.budget.ceiling(),
                 wait: Duration::from_nanos(until.saturating_sub(now.mono_ns)),
             });
@@ -392,4 +475,45 @@ impl Planner {
 fn in_turn(lanes: &BTreeMap<usize, Lane>, turn: usize, has: impl Fn(&Lane) -> bool) -> Option<usize> {
     let later = lanes.range(turn.saturating_add(1)..);
     later.chain(lanes.range(..=turn)).find(|(_, lane)| has(lane)).map(|(index, _)| *index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Market;
+    use crate::units::{AggTradeId, IdRange};
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    /// How long a ban is that ends in a minute by the exchange's clock, which is so far ahead of ours.
+    fn ban(ahead_ms: i64, known: bool) -> Duration {
+        let mut planner = Planner::new(WeightBudget::of(Market::UsdM), Duration::from_secs(60));
+        let now = Stamp { wall_ns: 1_800_000_000_000_000_000, mono_ns: 1 };
+        let offset = ClockOffset { offset_ms: ahead_ms as f64, error_ms: 0.0 };
+        planner.clock_offset(known.then_some(offset));
+        let (from, to) = (AggTradeId(5), AggTradeId(6));
+        let hole = Hole { ids: IdRange { from, to }, after: UnixMillis(now.wall_ms() - 1_000) };
+        planner.want(0, &Symbol::new("BTCUSDT").unwrap(), &[hole], now);
+        assert!(matches!(planner.next(now), Step::Ask(_)));
+        let banned = RestError::TooManyRequests {
+            status: 418,
+            retry_after: None,
+            banned_until: Some(UnixMillis(now.wall_ms() + ahead_ms + 60_000)),
+            used_weight: None,
+            message: String::new(),
+        };
+        assert_eq!(planner.answered(Err(banned), now), None);
+        match planner.take_notice() {
+            Some(Notice::Banned { wait, .. }) => wait,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_ban_ends_by_the_exchanges_clock_and_not_by_ours() {
+        for ahead_ms in [0, 8_000, HOUR_MS, -8_000, -HOUR_MS] {
+            assert_eq!(ban(ahead_ms, true), Duration::from_secs(60), "{ahead_ms}");
+        }
+        assert_eq!(ban(8_000, false), Duration::from_secs(68), "while nothing is known, both clocks are one");
+    }
 }

@@ -1,10 +1,11 @@
-//! REST's `aggTrades` over HTTP/1.1: one question at a time, over one connection that is kept while it lasts.
+//! REST over HTTP/1.1: one question at a time, over one connection that is kept while it lasts.
 //!
 //! What answers may be broken or hostile: time and memory have bounds, and every page is checked before it
 //! counts. Nothing is spawned: a connection is driven while a question is out, and rests otherwise.
 
 mod answer;
 mod base;
+mod facts;
 mod line;
 
 use std::fmt;
@@ -15,10 +16,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Ask, Page, Request, RestError};
-use crate::feed::Network;
+use crate::feed::{Destination, Network};
 use crate::snapshot::Market;
 
 pub use base::{RestBase, RestBaseError};
+pub use facts::{Listed, ServerTime};
 
 use answer::Answered;
 use line::{Line, LineError};
@@ -39,7 +41,7 @@ impl Default for RestLimits {
     }
 }
 
-/// Asks REST for trades.
+/// Asks REST for trades, the time and the listings.
 pub struct RestClient {
     network: Arc<dyn Network>,
     base: RestBase,
@@ -56,7 +58,7 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 const MAX_WORDS: usize = 32 * 1024;
 
 impl RestClient {
-    /// A client of the market's `aggTrades` at `base`. It connects with the first question.
+    /// A client of the market's REST at `base`. It connects with the first question.
     pub fn new(network: Arc<dyn Network>, base: RestBase, market: Market) -> Self {
         Self { network, base, market, limits: RestLimits::default(), idle: None, used_weight: None }
     }
@@ -84,29 +86,52 @@ impl RestClient {
     /// A dropped future drops the connection with it; the next question makes a new one.
     pub async fn fetch(&mut self, request: &Request) -> Result<Page, RestError> {
         let path = path(&self.base.prefix, self.market, request);
-        let deadline = Instant::now() + self.limits.deadline;
-        let answered = self.ask(&path, deadline).await?;
-        self.used_weight = answered.used_weight.or(self.used_weight);
-        answered.page(request.ask)
+        self.answer(&path, self.limits.body).await?.page(request.ask)
     }
 
-    async fn ask(&mut self, path: &str, deadline: Instant) -> Result<Answered, RestError> {
-        let rested = |since: &Instant| since.elapsed() <= LONGEST_REST;
-        if let Some((line, _)) = self.idle.take().filter(|(_, since)| rested(since)) {
-            match self.ask_over(line, path, deadline).await {
+    /// Makes sure that a connection is there, so that the next question takes one round trip and no more. A
+    /// connection that rests is taken for good.
+    ///
+    /// # Errors
+    /// [`RestError::Passing`] if none can be made.
+    ///
+    /// # Cancel safety
+    /// As for [`RestClient::fetch`].
+    pub async fn connect(&mut self) -> Result<(), RestError> {
+        if !self.is_connected() {
+            let deadline = Instant::now() + self.limits.deadline;
+            let line =
+                dial(&*self.network, &self.base, deadline).await.map_err(|error| self.passing(error))?;
+            self.idle = Some((line, Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Asks for whatever is at `path`; a body of 200 may have so many bytes.
+    async fn answer(&mut self, path: &str, limit: usize) -> Result<Answered, RestError> {
+        let deadline = Instant::now() + self.limits.deadline;
+        let answered = self.ask(path, limit, deadline).await.map_err(|error| self.passing(error))?;
+        self.used_weight = answered.used_weight.or(self.used_weight);
+        Ok(answered)
+    }
+
+    /// Whether the connection of the last question has not rested for too long.
+    fn is_connected(&self) -> bool {
+        self.idle.as_ref().is_some_and(|(_, since)| since.elapsed() <= LONGEST_REST)
+    }
+
+    async fn ask(&mut self, path: &str, limit: usize, deadline: Instant) -> Result<Answered, LineError> {
+        if self.is_connected()
+            && let Some((line, _)) = self.idle.take()
+        {
+            match self.ask_over(line, path, limit, deadline).await {
                 // It was closed while it rested, as every server does after a while.
                 Err(LineError::Gone(_)) => {}
-                other => return other.map_err(|error| self.passing(error)),
+                other => return other,
             }
         }
-        let dialing = self.network.dial(&self.base.host, self.base.port, self.base.tls);
-        let line = match timeout_at(deadline, dialing).await {
-            Ok(Ok(stream)) => Line::over(stream).await,
-            Ok(Err(error)) => Err(LineError::Broken(chain(&error))),
-            Err(_elapsed) => Err(LineError::Late),
-        };
-        let line = line.map_err(|error| self.passing(error))?;
-        self.ask_over(line, path, deadline).await.map_err(|error| self.passing(error))
+        let line = dial(&*self.network, &self.base, deadline).await?;
+        self.ask_over(line, path, limit, deadline).await
     }
 
     /// Asks over a connection, and keeps it if the answer was read to its end.
@@ -114,6 +139,7 @@ impl RestClient {
         &mut self,
         mut line: Line,
         path: &str,
+        limit: usize,
         deadline: Instant,
     ) -> Result<Answered, LineError> {
         let sending = line.send(path, &self.base.authority);
@@ -121,7 +147,7 @@ impl RestClient {
         let (head, mut incoming) = head.into_parts();
         let mut body = Vec::new();
         let end = if head.status == 200 {
-            let reading = line.read(&mut incoming, &mut body, self.limits.body);
+            let reading = line.read(&mut incoming, &mut body, limit);
             timeout_at(deadline, reading).await.map_err(|_elapsed| LineError::Late)?
         } else {
             // The status is what counts; its words are not worth the whole time.
@@ -141,9 +167,19 @@ impl RestClient {
         let at = &self.base;
         RestError::Passing(match error {
             LineError::Late => format!("no whole answer from {at} within {:?}", self.limits.deadline),
-            LineError::TooLong(limit) => format!("{at} sent more than {limit} bytes, which is no page"),
+            LineError::TooLong(limit) => format!("{at} sent more than {limit} bytes, which is too much"),
             LineError::Gone(what) | LineError::Broken(what) => format!("no whole answer from {at}: {what}"),
         })
+    }
+}
+
+async fn dial(network: &dyn Network, base: &RestBase, deadline: Instant) -> Result<Line, LineError> {
+    let RestBase { host, port, tls, .. } = base;
+    let dialing = network.dial(Destination { host, port: *port, tls: *tls, turn: 0 });
+    match timeout_at(deadline, dialing).await {
+        Ok(Ok(stream)) => Line::over(stream).await,
+        Ok(Err(error)) => Err(LineError::Broken(chain(&error))),
+        Err(_elapsed) => Err(LineError::Late),
     }
 }
 

@@ -1,23 +1,28 @@
 //! What happened, one struct per occurrence: it writes the log line and moves the counter together, so
 //! that they cannot disagree.
 
+mod checkpoints;
+mod clocks;
+mod lines;
 mod throttle;
 
 use std::fmt::Display;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::feed::{FeedEvent, FeedObserver, SessionEnd};
+use crate::feed::{ConnectError, FeedEvent, FeedObserver, LineId, SessionEnd};
 use crate::metrics::MonitoringMetrics;
 use crate::repair::RestError;
 use crate::report::output::LogWriter;
+use crate::silence::{Cause, Finding};
 use crate::source::DamagedLine;
 use crate::text::escaped;
 use crate::units::{AggTradeId, Symbol};
 
+use clocks::ClockDoubt;
 pub use throttle::PER_SECOND;
 use throttle::{Kind, Pass, Throttles};
 
@@ -25,11 +30,14 @@ use throttle::{Kind, Pass, Throttles};
 #[derive(Debug, Default)]
 pub struct Events {
     reconnects: AtomicU64,
+    hand_overs: AtomicU64,
     /// Messages that were counted here, because they never reached the queue.
     unqueued: AtomicU64,
     damaged: AtomicU64,
-    negative_latency_told: AtomicBool,
+    doubt: ClockDoubt,
     throttles: Mutex<Throttles>,
+    /// How the last session ended, or the last attempt failed.
+    last_end: Mutex<Option<Cause>>,
     /// Clocks are those of whoever recorded, not ours.
     replay: bool,
     log: Option<LogWriter>,
@@ -50,10 +58,16 @@ impl Events {
     pub fn add_to(&self, metrics: &mut MonitoringMetrics) {
         let unqueued = self.unqueued.load(Ordering::Relaxed);
         metrics.reconnect_count += self.reconnects.load(Ordering::Relaxed);
+        metrics.hand_overs += self.hand_overs.load(Ordering::Relaxed);
         metrics.total_messages += unqueued;
         metrics.parse_errors += unqueued;
         metrics.suppressed_warnings += self.throttles().suppressed_in_all();
         metrics.dropped_log_lines += self.log.as_ref().map_or(0, LogWriter::dropped);
+    }
+
+    /// Whether the thread that writes the log has ended, which it never should.
+    pub fn log_has_ended(&self) -> bool {
+        self.log.as_ref().is_some_and(LogWriter::has_ended)
     }
 
     /// A frame that cannot be read.
@@ -77,6 +91,7 @@ impl Events {
     /// Tells what was suppressed in seconds that are over. To be called once a second, so that the rest of a flood
     /// is told even if no other follows.
     pub fn tick(&self) {
+        self.wait_for_the_clock();
         let now = Instant::now();
         for kind in Kind::ALL {
             let suppressed = self.throttles().of(kind).rest_of_a_past_second(now);
@@ -86,6 +101,7 @@ impl Events {
 
     /// The run is over: tells what was suppressed and not told yet.
     pub fn over(&self) {
+        self.explain_in_any_case();
         for kind in Kind::ALL {
             let suppressed = self.throttles().of(kind).rest();
             tell_suppressed(kind, suppressed);
@@ -110,24 +126,6 @@ impl Events {
             let msg = escaped(msg.as_bytes());
             tracing::error!("the exchange refused the subscription: code {code}: {msg}");
         });
-    }
-
-    /// A trade that seems to come from the future; explained once.
-    pub fn negative_latency(&self, latency_ms: f64) {
-        if self.negative_latency_told.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        if self.replay {
-            tracing::warn!(
-                "latency is negative ({latency_ms:.1}ms): the clock of the machine that recorded this was behind the \
-                 exchange's. The numbers are not affected. Said once."
-            );
-        } else {
-            tracing::warn!(
-                "latency is negative ({latency_ms:.1}ms): this machine's clock is behind the exchange's. The \
-                 numbers are not affected; let NTP set the clock. Said once."
-            );
-        }
     }
 
     /// Frames lost because the processor was behind.
@@ -196,6 +194,54 @@ impl Events {
         );
     }
 
+    /// A symbol is silent while others stream, and it is not the market's silence.
+    pub fn symbol_not_delivered(&self, symbol: &Symbol, finding: Finding) {
+        let Finding::NotDelivered { newest, ours } = finding else { return };
+        let cause = Cause::NotDelivered { symbol: symbol.clone(), newest, ours };
+        tracing::warn!("{symbol} is silent while others stream | {}: {cause}", cause.as_str());
+    }
+
+    /// The exchange lists a symbol but nobody can trade it now.
+    pub fn not_trading(&self, symbol: &Symbol, status: &str) {
+        tracing::warn!(
+            "{symbol} cannot be traded now: the exchange's status of it is {} | not_trading: no trade will come until \
+             that changes",
+            escaped_line(status)
+        );
+    }
+
+    /// A symbol trades although the exchange does not list it.
+    pub fn not_listed(&self, symbol: &Symbol) {
+        tracing::warn!(
+            "the exchange does not list {symbol} (any more), but trades of it came: it is followed on"
+        );
+    }
+
+    /// How the last session ended, or the last attempt failed, since the last connection was made.
+    pub fn last_end(&self) -> Option<Cause> {
+        self.end().clone()
+    }
+
+    fn end(&self) -> std::sync::MutexGuard<'_, Option<Cause>> {
+        self.last_end.lock().expect("nothing panics while it holds this lock, because it only copies")
+    }
+
+    fn remember_end(&self, event: &FeedEvent<'_>) {
+        let cause = match event {
+            FeedEvent::Ended { end, .. } => {
+                let told = chain(*end);
+                Some(match end {
+                    SessionEnd::DeadLink(_) | SessionEnd::HeartbeatTimeout(_) => Cause::DeadLink { told },
+                    _ => Cause::ConnectionLost { told },
+                })
+            }
+            FeedEvent::Failed { error, .. } => Some(Cause::NotConnected { told: chain(*error) }),
+            FeedEvent::Connected { .. } => None,
+            _ => return,
+        };
+        *self.end() = cause;
+    }
+
     /// More is lost than REST may give back.
     pub fn falling_behind(&self, symbol: impl Display, missing: u64, discarded: u64) {
         self.noisily(Kind::FallingBehind, || {
@@ -246,22 +292,32 @@ fn tell_suppressed(kind: Kind, suppressed: u64) {
 
 impl FeedObserver for Events {
     fn on_event(&self, event: FeedEvent<'_>) {
+        self.remember_end(&event);
         match event {
             FeedEvent::Connecting { url } => tracing::debug!("connecting to {url}"),
-            FeedEvent::Connected { url, again } => {
-                tracing::info!("Connected: {url}");
+            FeedEvent::Connected { url, line, again } => {
+                tracing::info!("Connected: {url}{}", of_line(line));
                 if again {
                     let count = self.reconnects.fetch_add(1, Ordering::Relaxed) + 1;
                     tracing::info!("[METRICS] reconnect_count={count}");
                 }
             }
-            FeedEvent::Ended { end, wait } => ended(end, wait),
-            FeedEvent::Failed { error, wait, remedy: None } => {
-                tracing::warn!("Reconnect due to error: {}; next attempt in {}", chain(error), seconds(wait));
+            FeedEvent::Ended { end, wait, line } => ended(end, wait, line),
+            FeedEvent::EndedEarly { end, line } => Self::ended_early(end, line),
+            FeedEvent::HandOverBegun { line, why, age } => Self::hand_over_begun(line, why, age),
+            FeedEvent::HandedOver { line, took } => self.handed_over(line, took),
+            FeedEvent::HandOverFailed { line, what, next_try } => self.hand_over_failed(line, what, next_try),
+            FeedEvent::Failed { error, wait, remedy: None, line } => {
+                let hint = match error {
+                    ConnectError::Resolve { .. } => " (run \"cvd-stream doctor\" to find out why)",
+                    _ => "",
+                };
+                let (error, wait, line) = (chain(error), seconds(wait), of_line(line));
+                tracing::warn!("Reconnect due to error: {error}{hint}; next attempt in {wait}{line}");
             }
-            FeedEvent::Failed { error, wait, remedy: Some(remedy) } => {
-                let (error, wait) = (chain(error), seconds(wait));
-                tracing::error!("Reconnect due to error: {error}: {remedy}; next attempt in {wait}");
+            FeedEvent::Failed { error, wait, remedy: Some(remedy), line } => {
+                let (error, wait, line) = (chain(error), seconds(wait), of_line(line));
+                tracing::error!("Reconnect due to error: {error}: {remedy}; next attempt in {wait}{line}");
             }
             FeedEvent::Binary { length, sample } => {
                 self.unqueued.fetch_add(1, Ordering::Relaxed);
@@ -280,8 +336,8 @@ impl FeedObserver for Events {
     }
 }
 
-fn ended(end: &SessionEnd, wait: Duration) {
-    let wait = seconds(wait);
+fn ended(end: &SessionEnd, wait: Duration, line: Option<LineId>) {
+    let wait = seconds(wait) + &of_line(line);
     match end {
         SessionEnd::HeartbeatTimeout(limit) => {
             tracing::warn!(
@@ -298,6 +354,11 @@ fn ended(end: &SessionEnd, wait: Duration) {
         SessionEnd::Closed { .. } => tracing::warn!("Connection closed: {end}; next attempt in {wait}"),
         _ => tracing::warn!("Reconnect due to error: {}; next attempt in {wait}", chain(end)),
     }
+}
+
+/// Which of several lines something is about, behind what is said.
+fn of_line(line: Option<LineId>) -> String {
+    line.map_or_else(String::new, |line| format!(" (line {})", line.0 + 1))
 }
 
 fn seconds(wait: Duration) -> String {
@@ -329,7 +390,7 @@ fn joined(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn escaped_line(text: &str) -> String {
+pub(crate) fn escaped_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }

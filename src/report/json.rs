@@ -3,7 +3,7 @@
 
 use super::{Scope, StatRecord, StateRecord};
 use crate::metrics::MonitoringMetrics;
-use crate::report::Timings;
+use crate::report::LineRecord;
 use crate::snapshot::{Coverage, Gap, GapEvent, LaneSummary, Market, Snapshot, Stamp};
 use crate::trade::AggTrade;
 use crate::units::{DecimalText, QtyDelta, Symbol};
@@ -162,13 +162,23 @@ fn content(into: &mut Vec<u8>, trade: &AggTrade) {
     into.push(b'}');
 }
 
-pub(crate) fn state(into: &mut Vec<u8>, scope: &Scope, record: &StateRecord) {
+pub(crate) fn state(into: &mut Vec<u8>, scope: &Scope, record: &StateRecord<'_>) {
     head(into, "state");
     subject(into, scope);
     field(into, "state");
     string(into, record.status.as_str());
     field(into, "seconds");
     double(into, Some(to_the_millisecond(record.seconds)));
+    field(into, "cause");
+    match record.cause {
+        Some(cause) => string(into, cause.as_str()),
+        None => null(into),
+    }
+    field(into, "detail");
+    match record.cause {
+        Some(cause) => foreign(into, &cause.to_string()),
+        None => null(into),
+    }
     field(into, "at_ms");
     maybe_integer(into, record.at_ms);
     coverage(into, &record.coverage);
@@ -182,7 +192,8 @@ pub(crate) fn stat(into: &mut Vec<u8>, scope: &Scope, record: &StatRecord<'_>) {
     maybe_integer(into, record.at_ms);
     coverage(into, &record.coverage);
     metrics(into, record.metrics);
-    timings(into, record.timings);
+    timings(into, record);
+    lines(into, record.lines);
     into.extend_from_slice(b"}\n");
 }
 
@@ -206,7 +217,8 @@ pub(crate) fn last(into: &mut Vec<u8>, scope: &Scope, lanes: &[LaneSummary], rec
     metrics(into, record.metrics);
     // A replay's numbers know no clock of ours, so that the same file gives the same bytes.
     if record.at_ms.is_some() {
-        timings(into, record.timings);
+        timings(into, record);
+        lines(into, record.lines);
     }
     into.extend_from_slice(b"}\n");
 }
@@ -304,6 +316,7 @@ fn metrics(into: &mut Vec<u8>, metrics: &MonitoringMetrics) {
     let counters = [
         ("trades", metrics.applied_trades),
         ("reconnect_count", metrics.reconnect_count),
+        ("hand_overs", metrics.hand_overs),
         ("queue_dropped", metrics.queue_dropped),
         ("total_messages", metrics.total_messages),
         ("parse_errors", metrics.parse_errors),
@@ -312,12 +325,16 @@ fn metrics(into: &mut Vec<u8>, metrics: &MonitoringMetrics) {
         ("repaired_trades", metrics.repaired_trades),
         ("missing_trades_total", metrics.missing_trades),
         ("duplicate_trades", metrics.duplicate_trades),
+        ("copied_trades", metrics.copied_trades),
         ("conflicts", metrics.conflicts),
         ("implausible_trades", metrics.implausible_trades),
         ("resets", metrics.resets),
         ("held_trades", metrics.held_trades),
         ("rest_calls", metrics.rest_calls),
+        ("repair_calls", metrics.repair_calls),
         ("rest_used_weight", metrics.rest_used_weight),
+        ("checkpoints", metrics.checkpoints),
+        ("checkpoint_failures", metrics.checkpoint_failures),
         ("unrequested_trades", metrics.unrequested_trades),
         ("control_messages", metrics.control_messages),
         ("other_messages", metrics.other_messages),
@@ -328,11 +345,37 @@ fn metrics(into: &mut Vec<u8>, metrics: &MonitoringMetrics) {
         field(into, name);
         integer(into, value);
     }
+    field(into, "checkpoint_age_ms");
+    maybe_integer(into, metrics.checkpoint_age_ms.map(|age| i64::try_from(age).unwrap_or(i64::MAX)));
     field(into, "queue_dropped_rate");
     double(into, Some(metrics.queue_dropped_rate()));
 }
 
-fn timings(into: &mut Vec<u8>, timings: &Timings) {
+/// Of a redundant feed only.
+fn lines(into: &mut Vec<u8>, lines: &[LineRecord]) {
+    if lines.is_empty() {
+        return;
+    }
+    into.extend_from_slice(b",\"lines\":[");
+    for (at, line) in lines.iter().enumerate() {
+        into.extend_from_slice(if at > 0 { b",{\"line\":" } else { b"{\"line\":" });
+        integer(into, line.line.0 + 1);
+        field(into, "connected_s");
+        double(into, line.connected_s.map(to_the_millisecond));
+        field(into, "first");
+        integer(into, line.first);
+        let [p50, p99, max] = line.lead_ms.map_or([None; 3], |lead| lead.map(Some));
+        for (name, value) in [("lead_p50_ms", p50), ("lead_p99_ms", p99), ("lead_max_ms", max)] {
+            field(into, name);
+            double(into, value);
+        }
+        into.push(b'}');
+    }
+    into.push(b']');
+}
+
+fn timings(into: &mut Vec<u8>, record: &StatRecord<'_>) {
+    let (timings, clock) = (record.timings, record.clock);
     let processing = &timings.processing;
     let times = [
         ("avg_proc_ms", processing.mean_ms()),
@@ -342,6 +385,15 @@ fn timings(into: &mut Vec<u8>, timings: &Timings) {
         ("latency_p50_ms", timings.latency_quantile_ms(0.5)),
         ("latency_p95_ms", timings.latency_quantile_ms(0.95)),
         ("latency_p99_ms", timings.latency_quantile_ms(0.99)),
+        ("exchange_p50_ms", timings.exchange_quantile_ms(0.5)),
+        ("exchange_p95_ms", timings.exchange_quantile_ms(0.95)),
+        ("network_p50_ms", timings.network_quantile_ms(0.5, clock)),
+        ("network_p95_ms", timings.network_quantile_ms(0.95, clock)),
+        ("network_p99_ms", timings.network_quantile_ms(0.99, clock)),
+        ("own_p50_ms", timings.own_quantile_ms(0.5)),
+        ("own_p95_ms", timings.own_quantile_ms(0.95)),
+        ("clock_offset_ms", clock.map(|clock| clock.offset_ms)),
+        ("clock_error_ms", clock.map(|clock| clock.error_ms)),
     ];
     for (name, value) in times {
         field(into, name);
@@ -367,6 +419,24 @@ fn field(into: &mut Vec<u8>, name: &str) {
 fn string(into: &mut Vec<u8>, text: &str) {
     into.push(b'"');
     into.extend_from_slice(text.as_bytes());
+    into.push(b'"');
+}
+
+/// A sentence that may hold words from outside.
+fn foreign(into: &mut Vec<u8>, text: &str) {
+    into.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => {
+                into.push(b'\\');
+                into.push(character as u8);
+            }
+            control if control.is_control() => {
+                into.extend_from_slice(format!("\\u{:04x}", control as u32).as_bytes());
+            }
+            plain => into.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
     into.push(b'"');
 }
 

@@ -3,17 +3,21 @@
 
 pub mod events;
 mod json;
+mod lines;
 pub mod output;
 mod stats;
 mod text;
 
 use std::time::SystemTime;
 
+use crate::clock::{self, ClockOffset};
 use crate::metrics::MonitoringMetrics;
+use crate::silence::Cause;
 use crate::snapshot::{Coverage, Gap, LaneSummary, Market, Snapshot};
 use crate::units::Symbol;
 
-pub use output::{OutputClosed, RecordWriter};
+pub use lines::LineRecord;
+pub use output::{OutputClosed, OutputProgress, RecordWriter};
 pub use stats::{ProcessingTimes, Timings};
 #[cfg(feature = "cli")]
 pub(crate) use text::rfc3339;
@@ -51,10 +55,13 @@ pub enum LinkStatus {
     Connected,
     /// Connected and subscribed, no trade since.
     Subscribed,
-    /// Trades arrive.
+    /// Trades arrive: the last one came within the time that is normal for this stream.
     Streaming,
-    /// Trades arrived, but none for a while.
+    /// None came for longer than that, and REST confirms that nobody trades, or cannot be asked, or has not answered
+    /// yet.
     Quiet,
+    /// The market trades, or must be taken to, and nothing of it arrives.
+    Stale,
     /// The connection is lost; the next attempt is waiting.
     Disconnected,
 }
@@ -68,6 +75,7 @@ impl LinkStatus {
             Self::Subscribed => "subscribed",
             Self::Streaming => "streaming",
             Self::Quiet => "quiet",
+            Self::Stale => "stale",
             Self::Disconnected => "disconnected",
         }
     }
@@ -84,11 +92,13 @@ pub struct Scope {
 
 /// A change of state, or a reminder of one that lasts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StateRecord {
+pub struct StateRecord<'a> {
     /// The state.
     pub status: LinkStatus,
     /// How long it has lasted, in seconds.
     pub seconds: f64,
+    /// Why it is so, where there is something to say.
+    pub cause: Option<&'a Cause>,
     /// Wall clock, milliseconds since 1970.
     pub at_ms: Option<i64>,
     /// Which ids the numbers cover; see [`covered`].
@@ -116,10 +126,14 @@ pub struct StatRecord<'a> {
     pub metrics: &'a MonitoringMetrics,
     /// Processing times and latencies.
     pub timings: &'a Timings,
+    /// How far our clock is from the exchange's, where that is known.
+    pub clock: Option<ClockOffset>,
     /// Wall clock, milliseconds since 1970; `None` in a replay.
     pub at_ms: Option<i64>,
     /// Which ids the numbers cover; see [`covered`].
     pub coverage: Coverage,
+    /// The lines of a redundant feed; empty where there is one only.
+    pub lines: &'a [LineRecord],
 }
 
 /// Turns what happens into records.
@@ -175,11 +189,8 @@ impl Reporter {
             RecordFormat::Text => {
                 let Some(line) = text::gap(gap) else { return };
                 // Live it happens now; in a replay the recording's own time goes on.
-                let at = if gap.at.is_some() {
-                    SystemTime::now()
-                } else {
-                    self.shown_at.unwrap_or_else(SystemTime::now)
-                };
+                let at =
+                    if gap.at.is_some() { clock::wall() } else { self.shown_at.unwrap_or_else(clock::wall) };
                 let into = self.writer.buffer();
                 text::stamp(into, text::gap_level(gap.event), self.settings.color, at);
                 into.extend_from_slice(line.as_bytes());
@@ -190,12 +201,12 @@ impl Reporter {
     }
 
     /// The state of the connection.
-    pub fn state(&mut self, record: &StateRecord) {
+    pub fn state(&mut self, record: &StateRecord<'_>) {
         match self.settings.format {
             RecordFormat::Text => {
                 let Some(line) = text::state(record) else { return };
                 let into = self.writer.buffer();
-                text::stamp(into, "INFO", self.settings.color, SystemTime::now());
+                text::stamp(into, text::state_level(record.status), self.settings.color, clock::wall());
                 into.extend_from_slice(line.as_bytes());
                 into.push(b'\n');
             }
@@ -208,7 +219,7 @@ impl Reporter {
         match self.settings.format {
             RecordFormat::Text => {
                 let into = self.writer.buffer();
-                text::stamp(into, "INFO", self.settings.color, SystemTime::now());
+                text::stamp(into, "INFO", self.settings.color, clock::wall());
                 text::stat(into, "[STAT]", record);
             }
             RecordFormat::Json => json::stat(self.writer.buffer(), &self.scope, record),
@@ -219,7 +230,7 @@ impl Reporter {
     pub fn last(&mut self, lanes: &[LaneSummary], record: &StatRecord<'_>) {
         // A live run has a clock; in a replay the recording's own time goes on.
         let recorded = if record.at_ms.is_none() { self.shown_at } else { None };
-        let at = recorded.unwrap_or_else(SystemTime::now);
+        let at = recorded.unwrap_or_else(clock::wall);
         let into = self.writer.buffer();
         match self.settings.format {
             RecordFormat::Text => {
@@ -240,6 +251,16 @@ impl Reporter {
     /// [`OutputClosed`] if nobody reads the output any more or it cannot be written.
     pub async fn flush(&mut self) -> Result<(), OutputClosed> {
         self.writer.flush().await
+    }
+
+    /// How much is written of what was handed to the output.
+    pub fn progress(&self) -> OutputProgress {
+        self.writer.progress()
+    }
+
+    /// Ready when everything that was handed to the output is written, or will never be.
+    pub async fn all_written(&self) {
+        self.writer.all_written().await;
     }
 
     /// Ready when a log line waits to go between the records.

@@ -5,6 +5,7 @@
 //! frame queue, which counts. Log lines are *latest*: when their reader is blocked they are dropped and counted.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -31,6 +32,11 @@ pub enum OutputClosed {
     /// It cannot be written.
     #[error("cannot write the output: {0}; free space or choose another place for it")]
     Failed(io::ErrorKind),
+    /// The thread that writes it has ended, which it never should.
+    #[error(
+        "the thread that writes the records has ended unexpectedly; the message above tells why: please report it"
+    )]
+    ThreadEnded,
 }
 
 /// An output for records and the thread that writes it, which ends when the writer is gone.
@@ -50,6 +56,25 @@ pub struct RecordWriter {
     used: mpsc::Receiver<Vec<u8>>,
     failure: Arc<OnceLock<OutputClosed>>,
     between: Arc<Between>,
+    /// Chunks that were handed over.
+    handed: u64,
+    written: Arc<Written>,
+}
+
+/// How far the writing thread is.
+#[derive(Debug, Default)]
+struct Written {
+    chunks: AtomicU64,
+    moved: Notify,
+}
+
+/// How much of what was handed over is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutputProgress {
+    /// Chunks that were handed over.
+    pub handed: u64,
+    /// Those of them that whoever reads the output can have. Of a piped output all.
+    pub written: u64,
 }
 
 /// Log lines that are to stand between the records, in the order in which both were written.
@@ -86,14 +111,19 @@ impl Output {
         let failure = Arc::new(OnceLock::new());
         let (finished, done) = oneshot::channel();
         let on_failure = Arc::clone(&failure);
+        let written = Arc::new(Written::default());
+        let by_thread = Arc::clone(&written);
         std::thread::Builder::new().name("records".into()).spawn(move || {
-            if let Err(error) = write_chunks(into, rx, &recycle) {
-                // The first failure is the one that tells.
+            let mut rx = rx;
+            let writing = AssertUnwindSafe(|| write_chunks(into, &mut rx, &recycle, &by_thread));
+            if let Err(error) = catch_unwind(writing).unwrap_or(Err(OutputClosed::ThreadEnded)) {
+                // The first failure is the one that tells. It is there before anybody sees the channel closed.
                 on_failure.get_or_init(|| error);
+                by_thread.moved.notify_one();
             }
-            drop(finished);
+            drop((rx, finished));
         })?;
-        Ok(Self::of(chunks, used, failure, Reader::Thread(done)))
+        Ok(Self::of(chunks, used, failure, written, Reader::Thread(done)))
     }
 
     /// An output without a thread, whose chunks the caller reads at a pace of its own: as much waits for it as would
@@ -103,26 +133,30 @@ impl Output {
         let (chunks, records) = mpsc::channel(CHUNKS);
         let (_, used) = mpsc::channel(1);
         let reader = Reader::Pipe(chunks.clone());
-        (Self::of(chunks, used, Arc::default(), reader), records)
+        // What is handed to whoever reads it is that one's.
+        let written = Arc::new(Written { chunks: AtomicU64::new(u64::MAX), moved: Notify::new() });
+        (Self::of(chunks, used, Arc::default(), written, reader), records)
     }
 
     fn of(
         chunks: mpsc::Sender<Vec<u8>>,
         used: mpsc::Receiver<Vec<u8>>,
         failure: Arc<OnceLock<OutputClosed>>,
+        written: Arc<Written>,
         reader: Reader,
     ) -> Self {
-        let between = Arc::default();
-        let writer =
-            RecordWriter { buffer: Vec::new(), chunks, used, failure: Arc::clone(&failure), between };
+        let (buffer, between) = (Vec::new(), Arc::default());
+        let of_writer = Arc::clone(&failure);
+        let writer = RecordWriter { buffer, chunks, used, failure: of_writer, between, handed: 0, written };
         Self { writer, thread: OutputThread { reader, failure } }
     }
 }
 
 fn write_chunks(
     mut into: Box<dyn Write + Send>,
-    mut chunks: mpsc::Receiver<Vec<u8>>,
+    chunks: &mut mpsc::Receiver<Vec<u8>>,
     recycle: &mpsc::Sender<Vec<u8>>,
+    written: &Written,
 ) -> Result<(), OutputClosed> {
     let closed = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => OutputClosed::ReaderGone,
@@ -130,6 +164,8 @@ fn write_chunks(
     };
     while let Some(mut chunk) = chunks.blocking_recv() {
         into.write_all(&chunk).and_then(|()| into.flush()).map_err(closed)?;
+        written.chunks.fetch_add(1, Ordering::Release);
+        written.moved.notify_one();
         chunk.clear();
         // A writer that is gone needs no buffers back.
         drop(recycle.try_send(chunk));
@@ -173,7 +209,26 @@ impl RecordWriter {
         let permit = self.chunks.reserve().await.map_err(closed)?;
         let fresh = self.used.try_recv().unwrap_or_default();
         permit.send(std::mem::replace(&mut self.buffer, fresh));
+        self.handed += 1;
         Ok(())
+    }
+
+    /// How much is written of what was handed over.
+    pub fn progress(&self) -> OutputProgress {
+        let written = self.written.chunks.load(Ordering::Acquire).min(self.handed);
+        OutputProgress { handed: self.handed, written }
+    }
+
+    /// Ready when everything that was handed over is written, or will never be.
+    pub async fn all_written(&self) {
+        loop {
+            let moved = self.written.moved.notified();
+            let OutputProgress { handed, written } = self.progress();
+            if written == handed || self.failure.get().is_some() {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Ready when a log line waits to go between the records.
@@ -216,7 +271,7 @@ impl OutputThread {
     /// Waits until everything is written. The writers must be gone by then.
     ///
     /// # Errors
-    /// [`OutputClosed::Failed`] if something could not be written; a reader that has gone is no error here.
+    /// [`OutputClosed`] if something could not be written; a reader that has gone is no error here.
     pub async fn finish(self) -> Result<(), OutputClosed> {
         match self.reader {
             // The sender is dropped, never used: its end is the message.
@@ -225,8 +280,8 @@ impl OutputThread {
             Reader::Pipe(chunks) => drop(chunks.reserve_many(CHUNKS).await),
         }
         match self.failure.get() {
-            Some(OutputClosed::Failed(kind)) => Err(OutputClosed::Failed(*kind)),
             Some(OutputClosed::ReaderGone) | None => Ok(()),
+            Some(failure) => Err(*failure),
         }
     }
 }
@@ -286,6 +341,18 @@ impl LogWriter {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// Whether the thread that writes them has ended, which it never should.
+    pub fn has_ended(&self) -> bool {
+        match &self.lines {
+            Lines::Own(lines) => {
+                let (probe, _) = std::sync::mpsc::sync_channel(1);
+                let sent = lines.try_send(LogItem::Drain(probe));
+                matches!(sent, Err(std::sync::mpsc::TrySendError::Disconnected(_)))
+            }
+            Lines::Between(_) => false,
+        }
+    }
+
     /// Waits until the lines taken so far are written, but no longer than `limit`: for the end of a process.
     /// It stops the thread that calls it.
     pub fn drain(&self, limit: Duration) {
@@ -329,6 +396,33 @@ mod tests {
             records.recv().await.expect("nothing is lost");
         }
         assert_eq!(records.recv().await.as_deref(), Some(&b"last\n"[..]));
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_told_from_what_is_only_handed_over() {
+        struct Gate(std::sync::mpsc::Receiver<()>);
+        impl Write for Gate {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.recv().map(|()| bytes.len()).map_err(io::Error::other)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (open, gate) = std::sync::mpsc::sync_channel(9);
+        let Output { mut writer, thread: _thread } = Output::new(Box::new(Gate(gate))).unwrap();
+        assert_eq!(writer.progress(), OutputProgress::default());
+        write(&mut writer, b"line\n").await.unwrap();
+        write(&mut writer, b"line\n").await.unwrap();
+        assert_eq!(writer.progress(), OutputProgress { handed: 2, written: 0 });
+        (0..2).for_each(|_| open.send(()).unwrap());
+        writer.all_written().await;
+        assert_eq!(writer.progress(), OutputProgress { handed: 2, written: 2 });
+
+        let (Output { mut writer, thread: _thread }, _records) = Output::piped();
+        write(&mut writer, b"line\n").await.unwrap();
+        assert_eq!(writer.progress(), OutputProgress { handed: 1, written: 1 });
     }
 
     #[tokio::test(start_paused = true)]

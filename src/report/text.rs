@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::events::escaped_line;
 use super::{LinkStatus, StatRecord, StateRecord};
 use crate::snapshot::{Coverage, Gap, GapCause, GapEvent, LaneSummary, Quality, Snapshot};
 use crate::trade::AggTrade;
@@ -200,7 +201,8 @@ pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
         format_args!(
             "{name} trades={} avg_proc={} p50={} p95={} p99={} latency_p50={} latency_p95={} latency_p99={} | \
              reconnect_count={} queue_dropped={} total_messages={} parse_errors={} queue_dropped_rate={:.6} | \
-             gaps={} repaired={} missing={} duplicates={} rest_calls={}\n",
+             gaps={} repaired={} missing={} duplicates={} rest_calls={} | \
+             exchange_p50={} exchange_p95={} network_p50={} network_p95={} own_p50={} own_p95={} clock={}",
             metrics.applied_trades,
             Known(processing.mean_ms(), 4, "ms"),
             Known(processing.quantile_ms(0.5), 4, "ms"),
@@ -219,24 +221,66 @@ pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
             metrics.missing_trades,
             metrics.duplicate_trades,
             metrics.rest_calls,
+            Known(timings.exchange_quantile_ms(0.5), 0, "ms"),
+            Known(timings.exchange_quantile_ms(0.95), 0, "ms"),
+            Known(timings.network_quantile_ms(0.5, record.clock), 1, "ms"),
+            Known(timings.network_quantile_ms(0.95, record.clock), 1, "ms"),
+            Known(timings.own_quantile_ms(0.5), 3, "ms"),
+            Known(timings.own_quantile_ms(0.95), 3, "ms"),
+            Or(record.clock),
         ),
     );
+    if let Some(age) = metrics.checkpoint_age_ms {
+        let (kept, failed) = (metrics.checkpoints, metrics.checkpoint_failures);
+        let age = age as f64 / 1e3;
+        put(
+            into,
+            format_args!(" | checkpoints={kept} checkpoint_failures={failed} checkpoint_age={age:.1}s"),
+        );
+    } else if metrics.checkpoint_failures > 0 {
+        put(into, format_args!(" | checkpoints=0 checkpoint_failures={}", metrics.checkpoint_failures));
+    }
+    for line in record.lines {
+        let number = line.line.0 + 1;
+        put(into, format_args!(" | line {number} {} first={}", connected(line.connected_s), line.first));
+        if let Some([p50, p99, _]) = line.lead_ms {
+            put(into, format_args!(" lead_p50={p50:.1}ms lead_p99={p99:.1}ms"));
+        }
+    }
+    into.push(b'\n');
+}
+
+fn connected(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "down".to_owned(), |seconds| format!("up {seconds:.0}s"))
+}
+
+/// The level of a state's line.
+pub(crate) fn state_level(status: LinkStatus) -> &'static str {
+    match status {
+        LinkStatus::Stale => "WARN",
+        _ => "INFO",
+    }
 }
 
 /// The line for a state that lasts; the changes themselves are told by the diagnostics.
-pub(crate) fn state(record: &StateRecord) -> Option<String> {
+pub(crate) fn state(record: &StateRecord<'_>) -> Option<String> {
     let seconds = record.seconds.round();
     if seconds < 1.0 {
         return None;
     }
-    match record.status {
-        LinkStatus::Connecting => Some(format!("not connected yet ({seconds} s)")),
-        LinkStatus::Connected => Some(format!("connected, subscription not acknowledged yet ({seconds} s)")),
-        LinkStatus::Subscribed => Some(format!("connected, subscribed, no trade yet ({seconds} s)")),
-        LinkStatus::Quiet => Some(format!("connected, no trade for {seconds} s")),
-        LinkStatus::Disconnected => Some(format!("disconnected ({seconds} s)")),
-        LinkStatus::Streaming => None,
+    let mut line = match record.status {
+        LinkStatus::Connecting => format!("not connected yet ({seconds} s)"),
+        LinkStatus::Connected => format!("connected, subscription not acknowledged yet ({seconds} s)"),
+        LinkStatus::Subscribed => format!("connected, subscribed, no trade yet ({seconds} s)"),
+        LinkStatus::Quiet => format!("connected, no trade for {seconds} s"),
+        LinkStatus::Stale => format!("connected, but no trade for {seconds} s: stale"),
+        LinkStatus::Disconnected => format!("disconnected ({seconds} s)"),
+        LinkStatus::Streaming => return None,
+    };
+    if let Some(cause) = record.cause {
+        line.push_str(&format!(" | {}: {}", cause.as_str(), escaped_line(&cause.to_string())));
     }
+    Some(line)
 }
 
 /// RFC 3339, UTC, milliseconds.

@@ -24,22 +24,48 @@ pub(super) struct OpenHole {
     pub(super) pages: u32,
     /// Nobody waits for it any more.
     pub(super) given_up: bool,
+    /// Another connection may be about to bring what is missing: nothing is lost yet, and nobody has been told.
+    pub(super) tentative: bool,
 }
 
 impl OpenHole {
     pub(super) fn new(ids: IdRange, cause: GapCause, opened_at: Option<Stamp>, after: UnixMillis) -> Self {
         let (from, to) = (ids.from.0, ids.to.0);
-        Self { from, to, found: ids, cause, opened_at, after, found_after: after, pages: 0, given_up: false }
+        Self {
+            from,
+            to,
+            found: ids,
+            cause,
+            opened_at,
+            after,
+            found_after: after,
+            pages: 0,
+            given_up: false,
+            tentative: false,
+        }
     }
 
     pub(super) fn missing(&self) -> IdRange {
         IdRange::new(self.from, self.to)
     }
 
+    pub(super) fn after(&self) -> UnixMillis {
+        self.after
+    }
+
     /// How many of `found` have come: all but what is missing.
     pub(super) fn filled(&self) -> u64 {
         self.found.count() - self.missing().count()
     }
+}
+
+/// What became of a hole when one of its ids came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Filled {
+    /// It was a doubt only.
+    pub(super) tentative: bool,
+    /// The hole, if that id was its last.
+    pub(super) whole: Option<OpenHole>,
 }
 
 /// Open holes, ascending and disjoint.
@@ -55,10 +81,6 @@ impl Holes {
 
     pub(super) fn first(&self) -> Option<&OpenHole> {
         self.list.front()
-    }
-
-    pub(super) fn last(&self) -> Option<&OpenHole> {
-        self.list.back()
     }
 
     pub(super) fn take_first(&mut self) -> Option<OpenHole> {
@@ -77,19 +99,34 @@ impl Holes {
         self.list.push_back(hole);
     }
 
+    /// Those that are more than a doubt.
+    pub(super) fn true_ones(&self) -> impl DoubleEndedIterator<Item = &OpenHole> {
+        self.list.iter().filter(|hole| !hole.tentative)
+    }
+
+    /// Those that may be filled by another connection.
+    pub(super) fn tentative(&mut self) -> impl Iterator<Item = &mut OpenHole> {
+        self.list.iter_mut().filter(|hole| hole.tentative)
+    }
+
+    /// When the oldest doubt began.
+    pub(super) fn tentative_since(&self) -> Option<Stamp> {
+        self.list.iter().filter(|hole| hole.tentative).find_map(|hole| hole.opened_at)
+    }
+
     /// Those that somebody waits for, as the repair wants to know them.
     pub(super) fn wanted(&self) -> impl Iterator<Item = Hole> + '_ {
-        let waiting = self.list.iter().filter(|hole| !hole.given_up);
+        let waiting = self.true_ones().filter(|hole| !hole.given_up);
         waiting.map(|hole| Hole { ids: hole.missing(), after: hole.after })
     }
 
-    /// A missing id has come, of a trade that happened `at`; gives the hole if that was its last. `Err` if
-    /// it was not missing.
-    pub(super) fn fill(&mut self, id: i64, at: UnixMillis) -> Result<Option<OpenHole>, ()> {
+    /// A missing id has come, of a trade that happened `at`. `Err` if it was not missing.
+    pub(super) fn fill(&mut self, id: i64, at: UnixMillis) -> Result<Filled, ()> {
         let place = self.list.partition_point(|hole| hole.to < id);
         let Some(hole) = self.list.get_mut(place).filter(|hole| hole.from <= id) else { return Err(()) };
+        let tentative = hole.tentative;
         if hole.from == hole.to {
-            return Ok(self.list.remove(place));
+            return Ok(Filled { tentative, whole: self.list.remove(place) });
         }
         if id == hole.from {
             (hole.from, hole.after) = (id + 1, at);
@@ -102,7 +139,7 @@ impl Holes {
             (hole.to, hole.found.to.0) = (id - 1, id);
             self.list.insert(place + 1, behind);
         }
-        Ok(None)
+        Ok(Filled { tentative, whole: None })
     }
 
     /// An answer of REST brought trades within these ids.
@@ -117,7 +154,7 @@ impl Holes {
         let (from, to) = (ids.from.0, ids.to.0);
         let mut at = 0;
         while let Some(hole) = self.list.get(at).copied() {
-            if !hole.given_up && hole.from <= to && from <= hole.to {
+            if !hole.given_up && !hole.tentative && hole.from <= to && from <= hole.to {
                 // What lies outside goes on being wanted.
                 if hole.to > to {
                     let mut behind = OpenHole { from: to + 1, ..hole };
@@ -151,6 +188,7 @@ impl Holes {
             cause: GapCause::Queue,
             pages,
             given_up: false,
+            tentative: false,
             ..first
         };
         self.list.clear();

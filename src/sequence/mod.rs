@@ -7,13 +7,16 @@
 
 mod holes;
 mod recent;
+mod state;
 mod step;
 mod suspects;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use holes::{Holes, OpenHole};
+use holes::{Filled, Holes, OpenHole};
 use recent::{Recent, same_content};
+pub(crate) use state::MOST_COUNTED;
+pub use state::{SequenceState, SequenceStateError};
 pub use step::{Arrival, Change, SequenceCounts, Step};
 use suspects::Suspects;
 
@@ -70,6 +73,8 @@ pub struct Sequence {
     counts: SequenceCounts,
     /// Whether anybody can be asked for missing trades.
     repairs: bool,
+    /// Several connections bring these trades: what one has passed over another may be about to bring.
+    grace: bool,
     hold_limit: usize,
 }
 
@@ -96,8 +101,42 @@ impl Sequence {
             holes_changed: false,
             counts: SequenceCounts::default(),
             repairs,
+            grace: false,
             hold_limit: hold_limit.max(1),
         }
+    }
+
+    /// Whether several connections bring these trades. Then a hole is a doubt at first, told to nobody, until
+    /// [`Sequence::believe_holes`].
+    pub fn set_grace(&mut self, grace: bool) {
+        self.grace = grace;
+    }
+
+    /// When the oldest hole that is only a doubt was found.
+    pub fn tentative_since(&self) -> Option<Stamp> {
+        self.holes.tentative_since()
+    }
+
+    /// Turns doubts into holes: those of which `is_lost` says so, by what is missing and when that was found.
+    pub fn believe_holes(&mut self, is_lost: impl Fn(IdRange, Stamp) -> bool) {
+        for hole in self.holes.tentative() {
+            if hole.opened_at.is_none_or(|at| is_lost(hole.missing(), at)) {
+                // What came in between was never missing.
+                hole.begin_account();
+                hole.tentative = false;
+                hole.given_up = !self.repairs;
+                self.counts.gaps += 1;
+                self.notices.push_back(Step::Opened(hole.change(hole.found.count())));
+                self.holes_changed = true;
+            }
+        }
+    }
+
+    /// Whether this trade was delivered or waits for its turn, with the same content as far as that is remembered.
+    pub fn has(&self, trade: &AggTrade) -> bool {
+        let id = trade.id.0;
+        let known = self.held.get(&id).map(|held| &held.arrival.trade).or_else(|| self.recent.find(id));
+        known.map_or(self.started && id >= self.first && id < self.next, |known| same_content(known, trade))
     }
 
     /// Whether a trade is the next one and nothing else is the matter; then it counts as delivered. Otherwise it is
@@ -159,7 +198,10 @@ impl Sequence {
         self.catch_up();
         let id = id.0;
         if self.started && id > self.known && id - self.known <= MAX_GAP && id <= MAX_ID {
+            // REST has them already: no connection is about to bring them.
+            let grace = std::mem::replace(&mut self.grace, false);
             self.open(IdRange::new(self.known + 1, id), cause, at);
+            self.grace = grace;
             self.known = id;
         }
     }
@@ -192,6 +234,7 @@ impl Sequence {
         }
         self.held.clear();
         self.filled.clear();
+        self.counts.gaps += u64::from(self.holes.first().is_some_and(|hole| hole.tentative));
         if let Some(hole) = self.holes.merge(self.known) {
             let ids = hole.missing();
             self.notices.push_back(Step::Discarded { trades });
@@ -202,6 +245,7 @@ impl Sequence {
 
     /// Nothing more will come: what was suspicious remains nonsense.
     pub fn finish(&mut self) {
+        self.believe_holes(|_, _| true);
         self.drop_suspects();
     }
 
@@ -252,7 +296,7 @@ impl Sequence {
 
     /// From the first missing id to the last, while a hole is open.
     pub fn open_range(&self) -> Option<IdRange> {
-        let (first, last) = (self.holes.first()?, self.holes.last()?);
+        let (first, last) = (self.holes.true_ones().next()?, self.holes.true_ones().next_back()?);
         Some(IdRange { from: first.missing().from, to: last.missing().to })
     }
 
@@ -283,7 +327,7 @@ impl Sequence {
 
     /// Whether everything from the first id to the last delivered one was delivered.
     pub fn quality(&self) -> Quality {
-        if !self.holes.is_empty() {
+        if self.open_range().is_some() {
             Quality::Repairing
         } else if self.missing > 0 {
             Quality::Missing
@@ -392,6 +436,7 @@ impl Sequence {
     /// The suspects begin a new numbering. What is missing of the old one cannot be had any more.
     fn begin_anew(&mut self) {
         self.restart = self.suspects.take();
+        self.believe_holes(|_, _| true);
         if let Some(open) = self.open_range() {
             self.give_up(open);
         }
@@ -412,20 +457,26 @@ impl Sequence {
     fn open(&mut self, ids: IdRange, cause: GapCause, at: Option<Stamp>) {
         let after = self.held.last_key_value().map_or(self.newest, |(_, held)| held.arrival.trade.traded_at);
         let mut hole = OpenHole::new(ids, cause, at, after);
-        hole.given_up = !self.repairs;
-        self.counts.gaps += 1;
-        self.notices.push_back(Step::Opened(hole.change(ids.count())));
+        if self.grace && at.is_some() {
+            hole.tentative = true;
+        } else {
+            hole.given_up = !self.repairs;
+            self.counts.gaps += 1;
+            self.notices.push_back(Step::Opened(hole.change(ids.count())));
+            self.holes_changed = true;
+        }
         self.holes.open(hole);
-        self.holes_changed = true;
     }
 
     /// A trade of a hole has come.
     fn fill(&mut self, arrival: Arrival) {
         let trade = &arrival.trade;
         match self.holes.fill(trade.id.0, trade.traded_at) {
-            Ok(filled) => {
+            // Another connection brought it in time.
+            Ok(Filled { tentative: true, .. }) => self.hold(arrival, false),
+            Ok(Filled { whole, .. }) => {
                 self.holes_changed = true;
-                if let Some(hole) = filled {
+                if let Some(hole) = whole {
                     let place = self.filled.partition_point(|other| other.found < hole.found);
                     self.filled.insert(place, hole);
                 }
@@ -506,6 +557,12 @@ impl Sequence {
 }
 
 impl OpenHole {
+    /// Only what is missing now counts from here on.
+    fn begin_account(&mut self) {
+        self.found = self.missing();
+        self.found_after = self.after();
+    }
+
     fn change(&self, trades: u64) -> Change {
         let Self { found: ids, cause, opened_at, found_after: after, pages, .. } = *self;
         Change { ids, trades, cause, opened_at, after, pages }

@@ -3,16 +3,26 @@
 
 /// The calculator against slow exact references, at the extremes, and across splits of a run.
 mod calculator;
+/// Killed, crashed and started again: the numbers go on as if it had never stopped.
+mod checkpoint;
+/// Clocks that differ, and what is known of them.
+mod clocks;
 /// The command line, the variables, `.env`, and the documents that describe them.
 mod configuration;
 /// Frames, real, made up and broken, against a slow reference.
 mod decode;
+/// Why it does not work here: every broken state by its name.
+mod doctor;
 /// The practice exchange, as a plain WebSocket and HTTP client sees it.
 mod exchange;
 /// The whole monitor through random schedules of everything that can go wrong, in simulated time.
 mod faults;
 /// The calculator on recorded trades, against exact results and against the original monitor's.
 mod golden;
+/// A link that swallows bytes.
+mod half_open;
+/// A line that never lets go: hand-overs, redundant lines, a month of cuts.
+mod lines;
 /// The whole monitor against the practice exchange: what comes in, what is counted, how it ends.
 mod monitor;
 /// What an exchange should never send.
@@ -25,8 +35,12 @@ mod monitor_process;
 mod monitor_records;
 /// What a review found, told as stories.
 mod monitor_review;
+/// The whole monitor through real proxies, and the feed through broken ones.
+mod proxies;
 /// What the README shows is what the command does.
 mod readme;
+/// Thousands of reconnects leave nothing behind.
+mod reconnects;
 /// Where the recorded market data is, and what to do without it.
 mod recorded;
 /// Whole or marked: what becomes of the numbers when trades are lost.
@@ -35,5 +49,9 @@ mod repair;
 mod replay_files;
 /// REST as the client that repairs holes sees it: the exchange's, and what a hostile server may answer.
 mod rest;
+/// Silence is never mistaken for health: every one has a name.
+mod silence;
+/// No silent half-life: a part that ends unexpectedly ends the whole, with its name.
+mod supervision;
 /// What the stories share: a monitor that runs beside the test.
 mod support;

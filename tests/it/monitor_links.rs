@@ -157,10 +157,10 @@ impl Feed {
         let said = Growing::<Vec<Said>>::default();
         let (stop, stopped) = watch::channel(false);
         let settings = LiveSettings {
-            endpoint: Endpoint::from_url(url, None, None, false).unwrap(),
             liveness: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
             backoff_max,
             jitter_seed: Some(1),
+            ..LiveSettings::of(Endpoint::from_url(url, None, None, false).unwrap())
         };
         let told = said.clone();
         let task = tokio::spawn(async move {
@@ -169,7 +169,7 @@ impl Feed {
             let observer = move |event: FeedEvent<'_>| {
                 let event = match event {
                     FeedEvent::Connected { again, .. } => Said::Connected { again },
-                    FeedEvent::Ended { end, wait } => Said::Waits { why: end.to_string(), wait },
+                    FeedEvent::Ended { end, wait, .. } => Said::Waits { why: end.to_string(), wait },
                     FeedEvent::Failed { error, wait, .. } => {
                         Said::Waits { why: super::support::told(error), wait }
                     }

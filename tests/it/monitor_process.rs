@@ -7,7 +7,7 @@ use std::time::Duration;
 use cvd_stream::exchange::{Act, AtEnd, Exchange, Script};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::support::*;
@@ -116,6 +116,52 @@ async fn until(log: &mut Lines<BufReader<ChildStderr>>, part: &str) {
 
 fn log_of(child: &mut Child) -> Lines<BufReader<ChildStderr>> {
     BufReader::new(child.stderr.take().expect("it is piped")).lines()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_process_that_is_stopped_and_goes_on_says_so_and_misses_nothing() {
+    story(async {
+        let exchange = market(500).await;
+        let rest_url = exchange.rest_url();
+        let mut child =
+            watching(&exchange, &["--rest-url", &rest_url, "--print-every", "1"]).spawn().unwrap();
+        let mut log = log_of(&mut child);
+        let mut records = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let reach = async |records: &mut Lines<BufReader<ChildStdout>>, id: i64| {
+            while let Some(line) = records.next_line().await.unwrap() {
+                let record: Value = serde_json::from_str(&line).unwrap();
+                if record["agg_trade_id"].as_i64().is_some_and(|seen| seen >= id) {
+                    return;
+                }
+            }
+            panic!("the records end before id {id}");
+        };
+        let newest = || exchange.ledger().trades(&symbol("BTCUSDT")).last().map_or(0, |trade| trade.id.0);
+        reach(&mut records, 0).await;
+        reach(&mut records, newest()).await;
+
+        send("STOP", &child).await;
+        // Longer than a tick can be late.
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        send("CONT", &child).await;
+        until(&mut log, "nothing was done here for").await;
+        reach(&mut records, newest()).await;
+
+        send("TERM", &child).await;
+        let mut last = Value::Null;
+        while let Some(line) = records.next_line().await.unwrap() {
+            last = serde_json::from_str(&line).unwrap();
+        }
+        assert_eq!(child.wait().await.unwrap().code(), Some(0));
+        let number = |name: &str| last[name].as_u64().unwrap_or_else(|| panic!("no {name} in {last}"));
+        assert_eq!((last["type"].as_str(), last["quality"].as_str()), (Some("final"), Some("complete")));
+        assert_eq!(number("trades"), number("last_id") - number("first_id") + 1);
+        assert_eq!((number("missing_trades"), number("duplicate_trades")), (0, 0));
+        assert!(last["own_p95_ms"].as_f64().unwrap() >= 0.0, "{last}");
+        stopped_in_peace(exchange).await;
+    })
+    .await;
 }
 
 #[cfg(unix)]

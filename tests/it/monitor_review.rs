@@ -50,10 +50,10 @@ async fn a_refusal_after_a_good_connection_is_waited_out_and_told_with_its_remed
                 exchange([Act::Trades(1), Act::Refuse { status, retry_after: None, times: 1 }, Act::Drop])
                     .await;
             let settings = LiveSettings {
-                endpoint: Endpoint::from_url(&exchange.stream_url(), None, None, false).unwrap(),
                 liveness: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
                 backoff_max: Duration::from_millis(50),
                 jitter_seed: Some(1),
+                ..LiveSettings::of(Endpoint::from_url(&exchange.stream_url(), None, None, false).unwrap())
             };
             let failed = Growing::<Option<(Duration, bool)>>::default();
             let telling = failed.clone();

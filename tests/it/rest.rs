@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cvd_stream::exchange::{Act, Exchange};
-use cvd_stream::feed::{Dialing, Network, SystemNetwork};
-use cvd_stream::repair::rest::{RestBase, RestClient, RestLimits};
+use cvd_stream::feed::{Destination, Dialing, Network, SystemNetwork};
+use cvd_stream::repair::rest::{Listed, RestBase, RestClient, RestLimits};
 use cvd_stream::repair::{Ask, Page, Request, RestError};
 use cvd_stream::snapshot::Market;
 use cvd_stream::trade::AggTrade;
@@ -27,9 +27,9 @@ struct Counted {
 }
 
 impl Network for Counted {
-    fn dial<'a>(&'a self, host: &'a str, port: u16, tls: bool) -> Dialing<'a> {
+    fn dial<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
         self.dialed.fetch_add(1, Ordering::Relaxed);
-        self.network.dial(host, port, tls)
+        self.network.dial(to)
     }
 }
 
@@ -252,6 +252,120 @@ async fn ten_seconds_are_enough_for_a_question_and_thirty_too_many_for_a_rest() 
         assert_eq!(asking.dialed(), dialed, "after {rest} s");
     }
     stopped_in_peace(exchange).await;
+}
+
+#[tokio::test]
+async fn the_time_and_the_listings_are_told_over_the_connection_of_the_trades() {
+    story(async {
+        for (market, names) in [
+            (Market::UsdM, ["BTCUSDT", "币安人生USDT"]),
+            (Market::CoinM, ["BTCUSD_PERP", "ETHUSD_PERP"]),
+            (Market::Spot, ["BTCUSDT", "ETHBTC"]),
+        ] {
+            let exchange = Exchange::builder().market(market).symbol(names[0]).symbol(names[1]);
+            let exchange = exchange.script([Act::SkipIds(1)]).start().await.unwrap();
+            exchange.wait_for(|stats| stats.script_finished).await;
+            let mut asking = Asking::of(&exchange, names[0]);
+            asking.client.connect().await.unwrap();
+            let last = exchange.ledger().last_traded_at().unwrap();
+            let told = asking.client.time().await.unwrap();
+            assert!((0..60_000).contains(&(told.at.0 - last.0)), "{told:?} after {last:?}");
+            assert_eq!(told.used_weight, Some(exchange.stats().rest_weight));
+            assert_eq!(asking.client.used_weight(), told.used_weight);
+
+            let listed = asking.client.listings().await.unwrap();
+            let expected = names.map(|name| Listed { symbol: symbol(name), status: "TRADING".into() });
+            assert_eq!(listed, expected);
+            assert_eq!(asking.client.used_weight(), Some(exchange.stats().rest_weight));
+            assert!(asking.newest().await.is_ok());
+            assert_eq!(asking.dialed(), 1);
+            stopped_in_peace(exchange).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refusals_of_the_time_and_the_listings_are_those_of_trades() {
+    story(async {
+        let exchange = exchange([Act::SkipIds(1)]).await;
+        let mut asking = Asking::of(&exchange, "BTCUSDT");
+        let refuse = |status| Act::RefuseRest { status, retry_after: Some("0".into()), times: 2 };
+        for status in [429, 451, 503] {
+            exchange.play(refuse(status)).await;
+            for error in
+                [asking.client.time().await.unwrap_err(), asking.client.listings().await.unwrap_err()]
+            {
+                match (&error, status) {
+                    (RestError::TooManyRequests { status: 429, retry_after: Some(_), .. }, 429)
+                    | (RestError::Refused { status: 451, .. }, 451) => {}
+                    (RestError::Passing(why), 503) => assert!(why.contains("503"), "{why}"),
+                    _ => panic!("{error:?} for {status}"),
+                }
+            }
+        }
+        exchange.play(Act::CutRest(2)).await;
+        assert!(matches!(asking.client.time().await, Err(RestError::Passing(_))));
+        assert!(matches!(asking.client.listings().await, Err(RestError::Passing(_))));
+        assert!(asking.client.time().await.is_ok());
+        stopped_in_peace(exchange).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn listings_may_be_longer_than_a_page_but_not_endless() {
+    story(async {
+        let mut server = Played::locally().await;
+        let asking = Asking::at(&format!("http://{}", server.address), Market::Spot);
+        let mut asking = asking.limited(PATIENT);
+        let row = r#"{"symbol":"BTCUSDT","status":"TRADING","permissionSets":[["SPOT"]]},"#;
+        let long = format!(r#"{{"symbols":[{}{{"symbol":"LAST"}}]}}"#, row.repeat(10_000));
+        let playing = async {
+            let (mut socket, head) = server.next().await;
+            assert!(head.starts_with("GET /api/v3/exchangeInfo HTTP/1.1\r\n"), "{head}");
+            say(&mut socket, &answer("200 OK", &long)).await;
+            assert!(heard(&mut socket).await.starts_with("GET /api/v3/time HTTP/1.1\r\n"));
+            say(&mut socket, &answer("200 OK", &long)).await;
+            // What is no time is not waited for: nor is what is no list.
+            for _ in 0..2 {
+                let (mut socket, _) = server.next().await;
+                say(&mut socket, "HTTP/1.1 200 OK\r\n\r\n").await;
+                endlessly(&mut socket, &[b' '; 65_536], None).await;
+            }
+        };
+        let asks = async {
+            assert_eq!(asking.client.listings().await.unwrap().len(), 10_001);
+            let long = asking.client.time().await.unwrap_err();
+            assert!(long.to_string().contains("4096 bytes"), "{long}");
+            let long = asking.client.time().await.unwrap_err();
+            assert!(long.to_string().contains("4096 bytes"), "{long}");
+            let long = asking.client.listings().await.unwrap_err();
+            assert!(long.to_string().contains("33554432 bytes"), "{long}");
+        };
+        tokio::join!(playing, asks);
+        assert_eq!(asking.dialed(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_made_ready_is_used_for_the_next_question() {
+    let exchange = btcusdt().in_memory().start().await.unwrap();
+    exchange.play(Act::SkipIds(1)).await;
+    let mut asking = Asking::over(exchange.network(), &exchange.rest_url(), exchange.market());
+    for (rest, dialed) in [(0, 1), (29, 1), (31, 2)] {
+        tokio::time::sleep(Duration::from_secs(rest)).await;
+        asking.client.connect().await.unwrap();
+        assert_eq!(asking.dialed(), dialed, "after {rest} s");
+        assert!(asking.client.time().await.is_ok());
+        assert_eq!(asking.dialed(), dialed, "after {rest} s");
+    }
+    stopped_in_peace(exchange).await;
+    let error = asking.client.connect().await;
+    assert!(error.is_ok(), "a connection that rests is taken for good");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert!(matches!(asking.client.connect().await, Err(RestError::Passing(_))));
 }
 
 /// A port whose connections are played by hand: each has heard one question, whose head it is given.

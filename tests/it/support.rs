@@ -186,6 +186,24 @@ impl Monitor {
         for_a_chunk: Duration,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::simulation(exchange, for_a_chunk, change, |app| app)
+    }
+
+    /// The same, of an app that is changed.
+    pub(crate) fn simulated_with(
+        exchange: &Exchange,
+        change: impl FnOnce(&mut Config),
+        with: impl FnOnce(App) -> App,
+    ) -> Self {
+        Self::simulation(exchange, Duration::ZERO, change, with)
+    }
+
+    fn simulation(
+        exchange: &Exchange,
+        for_a_chunk: Duration,
+        change: impl FnOnce(&mut Config),
+        with: impl FnOnce(App) -> App,
+    ) -> Self {
         let mut config = Config { print_every: 1, ..config(&exchange.stream_url()) };
         config.backoff_max = Duration::from_secs(30);
         config.repair.rest_url =
@@ -204,7 +222,7 @@ impl Monitor {
         });
         let app =
             App::new(config).network(exchange.network()).clock(Clock::simulated(START_NS)).output(output);
-        Self { records, ..Self::run(app) }
+        Self { records, ..Self::run(with(app)) }
     }
 
     /// Runs an app whose records go where it has been told.

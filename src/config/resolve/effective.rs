@@ -42,6 +42,9 @@ pub(super) fn options(
             _ if name == "symbol" && url_tells(name) => Origin::Url,
             Some(given) => given.origin.clone(),
             None if url_tells(name) => Origin::Url,
+            None if name == "proxy" && !config.proxies.variables().is_empty() => {
+                Origin::Environment(config.proxies.variables().join(", "))
+            }
             None => Origin::Default,
         };
         let value = value(config, name, given.map(|given| given.text.as_str()));
@@ -65,6 +68,13 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
         "queue-size" => config.queue.frames.to_string(),
         "heartbeat-timeout" => duration(config.heartbeat_timeout),
         "backoff-max" => duration(config.backoff_max),
+        "redundancy" => config.lines.redundancy.to_string(),
+        "handover-after" => duration(config.lines.handover_after),
+        "max-lag" => duration(config.lines.max_lag),
+        "proxy" => config.proxies.to_string(),
+        "ca-file" => config.ca_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        "state-dir" => config.state.dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        "state-interval" => duration(config.state.interval_for(config.endpoint.symbols.len())),
         "repair" => if config.repair.enabled { "on" } else { "off" }.to_owned(),
         "rest-url" => config.repair.rest_url.as_ref().map(ToString::to_string).unwrap_or_default(),
         "repair-deadline" => duration(config.repair.deadline),
@@ -102,7 +112,15 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
 }
 
 fn duration(value: Duration) -> String {
-    if value.is_zero() { "0 (off)".to_owned() } else { format!("{value:?}") }
+    const HOUR: u64 = 3_600;
+    match value.as_secs() {
+        0 if value.is_zero() => "0 (off)".to_owned(),
+        // Nobody reads 82800s.
+        seconds if seconds >= 2 * HOUR && value == Duration::from_secs(seconds / HOUR * HOUR) => {
+            format!("{}h", seconds / HOUR)
+        }
+        _ => format!("{value:?}"),
+    }
 }
 
 impl fmt::Display for Resolved {
@@ -116,9 +134,18 @@ impl fmt::Display for Resolved {
             writeln!(f, "{:<19}{:<width$}  {}", option.name, shown(&option.value), option.origin)?;
         }
         let endpoint = &self.config.endpoint;
-        writeln!(f, "\nconnects to  {endpoint}")?;
+        let proxies = &self.config.proxies;
+        let through = |host: &str, port, tls| match proxies.way_to(host, port, tls) {
+            Ok(Some(way)) => format!(" through {}", way.proxy),
+            _ => String::new(),
+        };
+        let way = through(&endpoint.host, endpoint.port, endpoint.tls);
+        writeln!(f, "\nconnects to  {endpoint}{way}")?;
         match self.config.rest() {
-            Some(base) => writeln!(f, "repairs from {base}")?,
+            Some(base) => {
+                let (host, port, tls) = base.destination();
+                writeln!(f, "repairs from {base}{}", through(host, port, tls))?;
+            }
             None if !self.config.repair.enabled => {
                 writeln!(f, "repairs from nowhere, as --repair off says: what is lost is missing")?;
             }

@@ -43,7 +43,10 @@ fn with_nothing_said_the_defaults_hold() {
 
 #[test]
 fn the_defaults_of_the_table_are_the_defaults() {
-    for spec in OPTIONS.iter().filter(|spec| !spec.default.is_empty() && spec.name != "z-warmup") {
+    for spec in OPTIONS
+        .iter()
+        .filter(|spec| !spec.default.is_empty() && !["z-warmup", "state-interval"].contains(&spec.name))
+    {
         let resolved = live(&[(spec.name, spec.default)], &[], &[]).unwrap();
         assert_eq!(resolved.config, Config::default(), "{}", spec.name);
         assert_eq!(option(&resolved, spec.name).0, spec.default);
@@ -52,6 +55,9 @@ fn the_defaults_of_the_table_are_the_defaults() {
 
 #[test]
 fn each_option_reaches_its_setting() {
+    let ca_file = std::env::temp_dir().join(format!("cvd-stream-ca-{}.pem", std::process::id()));
+    let certificate = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert;
+    std::fs::write(&ca_file, certificate.pem()).unwrap();
     let flags = [
         ("symbol", "btcusd_perp"),
         ("market", "coinm"),
@@ -59,6 +65,13 @@ fn each_option_reaches_its_setting() {
         ("queue-size", "65536"),
         ("heartbeat-timeout", "0.5"),
         ("backoff-max", "2m"),
+        ("redundancy", "2"),
+        ("handover-after", "12h"),
+        ("max-lag", "0"),
+        ("proxy", "http://proxy.example:3128"),
+        ("ca-file", ca_file.to_str().unwrap()),
+        ("state-dir", "/var/lib/x"),
+        ("state-interval", "5"),
         ("repair", "OFF"),
         ("rest-url", "https://relay.example:8443/binance/"),
         ("repair-deadline", "0.1"),
@@ -77,6 +90,7 @@ fn each_option_reaches_its_setting() {
         ("count", "7"),
     ];
     let resolved = live(&flags, &[], &[]).unwrap();
+    std::fs::remove_file(&ca_file).unwrap();
     let mut expected = Config::with_endpoint(Endpoint::for_symbols(
         Market::CoinM,
         true,
@@ -85,6 +99,15 @@ fn each_option_reaches_its_setting() {
     expected.queue = QueueLimits { frames: 65_536, bytes: 32 << 20 };
     expected.heartbeat_timeout = Duration::from_millis(500);
     expected.backoff_max = Duration::from_secs(120);
+    expected.lines = crate::config::LinesConfig {
+        redundancy: 2,
+        handover_after: Duration::from_secs(12 * 3_600),
+        max_lag: Duration::ZERO,
+    };
+    expected.proxies = crate::feed::Proxies::parse("http://proxy.example:3128").unwrap();
+    expected.ca_file = Some(ca_file.clone());
+    expected.state =
+        crate::config::StateConfig { dir: Some("/var/lib/x".into()), interval: Some(Duration::from_secs(5)) };
     expected.repair.enabled = false;
     expected.repair.rest_url = RestBase::parse("https://relay.example:8443/binance", false).ok();
     expected.repair.deadline = Duration::from_millis(100);
@@ -377,4 +400,63 @@ fn a_value_that_is_not_utf8_or_not_printable_is_escaped_and_cut() {
     let report = live(&[], &env, &[]).unwrap_err().to_string();
     assert!(report.contains("not UTF-8"), "{report}");
     assert!(!report.contains('\u{1b}') && !report.contains(&"x".repeat(161)), "{report}");
+}
+
+#[test]
+fn a_proxy_that_was_named_counts_more_than_those_of_the_environment() {
+    let environment = [("HTTPS_PROXY", "http://me:s3cret@env.example:1"), ("NO_PROXY", "elsewhere.example")];
+    let resolved = live(&[], &environment, &[]).unwrap();
+    let shown = ("http://***@env.example:1", "environment HTTPS_PROXY, NO_PROXY".to_owned());
+    assert_eq!(option(&resolved, "proxy"), shown);
+    let table = resolved.to_string();
+    for line in ["connects to  wss://fstream.binance.com/", "repairs from https://fapi.binance.com"] {
+        let line = table.lines().find(|shown| shown.starts_with(line)).unwrap();
+        assert!(line.ends_with(" through http://***@env.example:1"), "{line}");
+    }
+    assert!(!format!("{table}{:?}", resolved.config).contains("s3cret"));
+
+    let flags = [("proxy", "socks5h://me:s3cret@own.example")];
+    let resolved = live(&flags, &environment, &[]).unwrap();
+    let shown = ("socks5h://***@own.example:1080", "flag --proxy".to_owned());
+    assert_eq!(option(&resolved, "proxy"), shown);
+    let variable = [environment[0], ("CVD_STREAM_PROXY", "none")];
+    let resolved = live(&[], &variable, &[]).unwrap();
+    assert_eq!(option(&resolved, "proxy"), ("none", "environment CVD_STREAM_PROXY".to_owned()));
+    assert!(!resolved.to_string().contains("through"));
+
+    // This machine is reached without, and so are recorded files.
+    let here = [("url", "ws://127.0.0.1:1/ws/btcusdt@aggTrade")];
+    let all = [("ALL_PROXY", "env.example:1")];
+    assert!(!live(&here, &all, &[]).unwrap().to_string().contains("through"));
+    let replay = resolve(Command::Replay, &layers(&[], &all, &[])).unwrap();
+    assert_eq!(replay.config.proxies, Proxies::default());
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_a_fault_where_it_was_named_and_a_warning_where_it_was_found() {
+    for proxy in [
+        "https://me:s3cret@h:1",
+        "http://me:s3cret:h:1",
+        "http://me:s3/cret@h:1",
+        "ftp://me:s3cret@h",
+        "me:s3cret",
+        "http://h:1/s3cret",
+    ] {
+        let error = live(&[("proxy", proxy)], &[("HTTPS_PROXY", "http://env.example:1")], &[]).unwrap_err();
+        let [fault] = error.faults() else { panic!("{error}") };
+        assert_eq!(fault.subject, "--proxy");
+        assert!(!format!("{error}{error:?}").contains("s3"), "{error}");
+        let resolved = live(&[], &[("HTTPS_PROXY", proxy)], &[]).unwrap();
+        let [warning] = &resolved.warnings[..] else { panic!("{:?}", resolved.warnings) };
+        assert!(warning.starts_with("HTTPS_PROXY=") && !warning.contains("s3"), "{warning}");
+    }
+}
+
+#[test]
+fn a_file_of_certificates_is_looked_into_before_anything_starts() {
+    let error = live(&[("ca-file", "/no/such/ca.pem")], &[], &[]).unwrap_err();
+    let [fault] = error.faults() else { panic!("{error}") };
+    assert_eq!((fault.subject.as_str(), fault.value.as_str()), ("--ca-file", "\"/no/such/ca.pem\""));
+    assert_eq!(fault.problem, "there is no such file");
+    assert!(fault.remedy.starts_with("check the path"), "{}", fault.remedy);
 }

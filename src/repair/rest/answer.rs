@@ -34,14 +34,31 @@ impl Answered {
 
     /// The page, checked; or the one decision on what went wrong.
     pub(super) fn page(self, ask: Ask) -> Result<Page, RestError> {
-        if self.status == 200 {
-            let trades = decode::page(&self.body).map_err(|fault| self.not_a_page(&fault.to_string()))?;
-            in_order(&trades, ask).map_err(|fault| self.not_a_page(&fault))?;
-            return Ok(Page { trades, used_weight: self.used_weight });
+        if self.status != 200 {
+            return Err(self.refused(matches!(ask, Ask::FromId { .. })));
         }
+        let trades = decode::page(&self.body).map_err(|fault| self.unusable("page", &fault.to_string()))?;
+        in_order(&trades, ask).map_err(|fault| self.unusable("page", &fault))?;
+        Ok(Page { trades, used_weight: self.used_weight })
+    }
+
+    /// Anything else that is read from a body and called `what` in errors; decided on as for a page.
+    pub(super) fn fact<T>(
+        self,
+        what: &str,
+        read: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, RestError> {
+        if self.status != 200 {
+            return Err(self.refused(false));
+        }
+        read(&self.body).map_err(|fault| self.unusable(what, &fault))
+    }
+
+    /// What a status other than 200 means.
+    fn refused(self, by_id: bool) -> RestError {
         let words = Words::of(&self.body);
         let (status, code, message) = (self.status, words.code, words.message);
-        Err(match status {
+        match status {
             418 | 429 => RestError::TooManyRequests {
                 status,
                 retry_after: self.retry_after,
@@ -49,7 +66,7 @@ impl Answered {
                 used_weight: self.used_weight,
                 message,
             },
-            _ if words.too_old && matches!(ask, Ask::FromId { .. }) => RestError::TooOldForIds,
+            _ if words.too_old && by_id => RestError::TooOldForIds,
             300..400 => {
                 let message = "a redirection, which is not followed; check the REST address".to_owned();
                 RestError::Refused { status, code, message }
@@ -57,14 +74,14 @@ impl Answered {
             400 if code == Some(UNKNOWN) && !words.too_old => RestError::Passing(passing(status, &message)),
             400..500 if status != 408 => RestError::Refused { status, code, message },
             _ => RestError::Passing(passing(status, &message)),
-        })
+        }
     }
 
-    fn not_a_page(&self, fault: &str) -> RestError {
+    fn unusable(&self, what: &str, fault: &str) -> RestError {
         let words = Words::of(&self.body);
         RestError::Passing(match words.code {
             Some(code) => format!("REST answered 200 with error {code}: {}", words.message),
-            None => format!("REST's page cannot be used: {fault}"),
+            None => format!("REST's {what} cannot be used: {fault}"),
         })
     }
 }

@@ -83,6 +83,14 @@ impl RestBase {
     }
 }
 
+impl RestBase {
+    /// Host (an IPv6 address without its brackets), port, and whether the connection is encrypted.
+    #[cfg(feature = "cli")]
+    pub(crate) fn destination(&self) -> (&str, u16, bool) {
+        (&self.host, self.port, self.tls)
+    }
+}
+
 impl fmt::Display for RestBase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };

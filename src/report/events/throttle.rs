@@ -22,10 +22,11 @@ pub(super) enum Kind {
     Rest,
     FallingBehind,
     Suspicious,
+    HandOver,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::ParseError,
         Self::Damaged,
         Self::BadPoint,
@@ -35,6 +36,7 @@ impl Kind {
         Self::Rest,
         Self::FallingBehind,
         Self::Suspicious,
+        Self::HandOver,
     ];
 
     /// What the line about suppressed ones calls them.
@@ -49,6 +51,7 @@ impl Kind {
             Self::Rest => "failed requests to REST",
             Self::FallingBehind => "discarded trades",
             Self::Suspicious => "ids that make no sense",
+            Self::HandOver => "failed hand-overs",
         }
     }
 

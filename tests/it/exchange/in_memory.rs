@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cvd_stream::feed::{ByteStream, ConnectError, Network};
+use cvd_stream::feed::{ByteStream, ConnectError, Destination, Network};
 use cvd_stream::units::UnixMillis;
 use tokio::time::{Instant, advance, sleep};
 
@@ -20,7 +20,7 @@ fn builder() -> ExchangeBuilder {
 async fn dial(network: &Arc<dyn Network>, url: &str) -> Result<Pipe, ConnectError> {
     let (_, address) = url.split_once("://").unwrap();
     let (host, port) = address.split('/').next().unwrap().split_once(':').unwrap();
-    network.dial(host, port.parse().unwrap(), false).await
+    network.dial(Destination { host, port: port.parse().unwrap(), tls: false, turn: 0 }).await
 }
 
 async fn listen_to(exchange: &Exchange) -> WebSocketStream<Pipe> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use cvd_stream::exchange::Exchange;
-use cvd_stream::feed::{ByteStream, ConnectError, Dialing, Network};
+use cvd_stream::feed::{ByteStream, ConnectError, Destination, Dialing, Network};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -61,8 +61,9 @@ impl Chaos {
 }
 
 impl Network for Chaos {
-    fn dial<'a>(&'a self, host: &'a str, port: u16, tls: bool) -> Dialing<'a> {
+    fn dial<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
         Box::pin(async move {
+            let Destination { host, port, .. } = to;
             let mut dice = self.dice.lock().unwrap().fork();
             let is_calm = || self.calm.load(Ordering::Relaxed);
             if !is_calm() {
@@ -73,7 +74,7 @@ impl Network for Chaos {
                     return Err(ConnectError::Tcp { address: format!("{host}:{port}"), cause });
                 }
             }
-            let stream = self.behind.dial(host, port, tls).await?;
+            let stream = self.behind.dial(to).await?;
             let asks = port == self.rest_port;
             let left = match self.weather.breaks_after {
                 0 => u64::MAX,

@@ -1,0 +1,299 @@
+//! Make before break: a connection that is to end is replaced by another one while it still runs.
+
+use std::time::Duration;
+
+use tokio::sync::{SemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::super::backoff::patient;
+use super::super::connect::Socket;
+use super::super::failure::{ConnectError, HandOverFailure, SessionEnd};
+use super::super::session::SessionReport;
+use super::super::steering::{Orders, Renewal};
+use super::super::{FeedEvent, LinkChange};
+use super::{After, Attempt, Line, Up};
+
+/// A new connection that has not shown that it brings everything by then does not take over.
+const OVERLAP_LIMIT: Duration = Duration::from_secs(30);
+/// After a hand-over that failed the next is tried so much later, twice as long each time …
+const HANDOVER_AGAIN: Duration = Duration::from_secs(60);
+/// … up to this.
+const HANDOVER_AGAIN_MAX: Duration = Duration::from_secs(900);
+/// A connection that is of no use may take so long to say good-bye.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How often a line looks whether another line's hand-over is over.
+const TURN_AGAIN: Duration = Duration::from_secs(1);
+
+/// The connection that is to take over.
+enum Next<'a> {
+    None,
+    Attempt {
+        attempt: Attempt<'a>,
+        began: Began<'a>,
+    },
+    Up {
+        up: Up<'a>,
+        began: Began<'a>,
+        phase: Phase,
+    },
+    /// It had taken over and ended before the old one had taken its leave.
+    Lost(SessionReport),
+}
+
+/// How a hand-over began.
+struct Began<'a> {
+    at: Instant,
+    why: Renewal,
+    /// Held for as long as it lasts, if it is because of the age.
+    _turn: Option<SemaphorePermit<'a>>,
+}
+
+/// How far a new connection has come.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// It has to show until then that it brings everything.
+    Proving { until: Instant },
+    /// It has; the old one takes its leave.
+    Carrying,
+    /// It has not, and takes its leave itself.
+    Leaving { until: Instant },
+}
+
+/// What happens next to a line that has a session.
+enum Turn {
+    OldEnded(SessionReport),
+    NewEnded(SessionReport),
+    Attempted(Box<Result<Socket, ConnectError>>),
+    OldTold,
+    NewTold,
+    Due,
+}
+
+impl<'a> Line<'a> {
+    /// A session until it is over, and what may take its place meanwhile.
+    pub(super) async fn live_through(&mut self, mut old: Up<'a>, stop: &watch::Receiver<bool>) -> After<'a> {
+        let mut plan = Plan::new(self.due_to_leave(old.since));
+        let mut next = Next::None;
+        loop {
+            // What is asked for during a hand-over, of the old session or of the new one, is heeded after it.
+            let asked = old.orders.borrow().renew;
+            if let (Some(why), Next::None) = (asked, &next) {
+                plan.ask(why, Instant::now());
+            }
+            match next_turn(&mut old, &mut next, plan.due.map(|(at, _)| at)).await {
+                Turn::OldEnded(report) => return self.succeeded(report, next).await,
+                Turn::NewEnded(report) => next = self.new_one_ended(report, next, &mut plan),
+                Turn::Attempted(attempted) => {
+                    let Next::Attempt { began, .. } = std::mem::replace(&mut next, Next::None) else {
+                        continue;
+                    };
+                    match *attempted {
+                        Ok(socket) => {
+                            let phase = Phase::Proving { until: Instant::now() + OVERLAP_LIMIT };
+                            next = Next::Up { up: self.open(socket, stop), began, phase };
+                        }
+                        Err(error) => {
+                            self.another_address();
+                            self.hand_over_failed(&mut plan, began.why, &HandOverFailure::Connect(error));
+                        }
+                    }
+                }
+                Turn::OldTold => {}
+                Turn::NewTold => {
+                    if let Next::Up { up, phase: phase @ Phase::Proving { .. }, .. } = &mut next
+                        && up.orders.borrow().overlapped
+                    {
+                        *phase = Phase::Carrying;
+                        self.common.steering.replaced(old.id);
+                    }
+                }
+                Turn::Due => self.come_due(&old, &mut next, &mut plan),
+            }
+        }
+    }
+
+    /// A moment has come: a hand-over begins, or has taken too long.
+    fn come_due(&mut self, old: &Up<'a>, next: &mut Next<'a>, plan: &mut Plan) {
+        let now = Instant::now();
+        match next {
+            Next::Up { up, began, phase: phase @ Phase::Proving { .. } } => {
+                let why = began.why;
+                *phase = Phase::Leaving { until: now + LEAVE_LIMIT };
+                self.common.steering.replaced(up.id);
+                self.another_address();
+                self.hand_over_failed(plan, why, &HandOverFailure::NoOverlap(OVERLAP_LIMIT));
+            }
+            Next::Up { up, phase: Phase::Leaving { .. }, .. } => {
+                // It did not even take its leave.
+                self.link(up.id, LinkChange::Closed);
+                *next = Next::None;
+            }
+            Next::Up { .. } | Next::Attempt { .. } | Next::Lost(_) => {}
+            Next::None => {
+                let Some((_, why)) = plan.due else { return };
+                let turn = match why {
+                    Renewal::Age => match self.common.turn.try_acquire() {
+                        Ok(turn) => Some(turn),
+                        Err(_) => return plan.due = Some((now + TURN_AGAIN, why)),
+                    },
+                    Renewal::Shutdown | Renewal::Lag => None,
+                };
+                plan.due = None;
+                let age = now.saturating_duration_since(old.since);
+                self.tell(FeedEvent::HandOverBegun { line: self.shown(), why, age });
+                let attempt = self.attempt(self.common.budget.take(now));
+                *next = Next::Attempt { attempt, began: Began { at: now, why, _turn: turn } };
+            }
+        }
+    }
+
+    /// The session that was to take over is over first.
+    fn new_one_ended(&mut self, report: SessionReport, next: Next<'a>, plan: &mut Plan) -> Next<'a> {
+        match next {
+            Next::Up { phase: Phase::Carrying, .. } => return Next::Lost(report),
+            Next::Up { began, phase: Phase::Proving { .. }, .. }
+                if !matches!(report.end, SessionEnd::Stopped) =>
+            {
+                self.hand_over_failed(plan, began.why, &HandOverFailure::Ended(report.end));
+            }
+            _ => {}
+        }
+        Next::None
+    }
+
+    /// A session is over: what takes its place?
+    async fn succeeded(&mut self, report: SessionReport, next: Next<'a>) -> After<'a> {
+        self.was_of_use(&report);
+        match (report.end, next) {
+            (SessionEnd::Stopped, Next::Up { up, .. }) => {
+                // It was told too.
+                drop(timeout(LEAVE_LIMIT, up.end).await);
+                After::Stopped
+            }
+            (_, Next::Up { up, began, phase: Phase::Carrying }) => {
+                self.tell(FeedEvent::HandedOver { line: self.shown(), took: began.at.elapsed() });
+                After::Replaced(up)
+            }
+            (_, Next::Lost(report)) => {
+                self.was_of_use(&report);
+                self.ended(&report.end)
+            }
+            (end, Next::Up { up, phase: Phase::Proving { .. }, .. }) => {
+                self.tell(FeedEvent::EndedEarly { end: &end, line: self.shown() });
+                After::Replaced(up)
+            }
+            (end, Next::Attempt { attempt, .. }) if !matches!(end, SessionEnd::Stopped) => {
+                self.tell(FeedEvent::EndedEarly { end: &end, line: self.shown() });
+                After::Attempt(attempt)
+            }
+            (end, next) => {
+                if let Next::Up { up, .. } = next {
+                    self.link(up.id, LinkChange::Closed);
+                }
+                self.ended(&end)
+            }
+        }
+    }
+
+    fn hand_over_failed(&mut self, plan: &mut Plan, why: Renewal, what: &HandOverFailure) {
+        let asked_for = what.patience().map(|patience| patient(patience, self.dice.f64()));
+        let next_try = plan.fail(why, asked_for.unwrap_or_default(), Instant::now());
+        self.tell(FeedEvent::HandOverFailed { line: self.shown(), what, next_try });
+    }
+
+    /// Up to a twentieth before its time, so that not everybody comes at once.
+    fn due_to_leave(&mut self, since: Instant) -> Option<Instant> {
+        let after = self.common.settings.handover_after;
+        let spread = after.mul_f64(self.dice.f64() / 20.0);
+        (!after.is_zero()).then(|| since + (after - spread))
+    }
+}
+
+/// When a session is to be replaced, and after which pause again if that fails. Pure, time is an argument.
+#[derive(Debug)]
+struct Plan {
+    due: Option<(Instant, Renewal)>,
+    /// The pause after the next failure.
+    pause: Duration,
+    /// What was asked for and heeded.
+    heeded: Option<Renewal>,
+}
+
+impl Plan {
+    fn new(of_age: Option<Instant>) -> Self {
+        Self { due: of_age.map(|at| (at, Renewal::Age)), pause: HANDOVER_AGAIN, heeded: None }
+    }
+
+    /// Somebody asks for a new connection. It is made at once, once for each reason; after a failure not before the
+    /// pause is over, unless the exchange is about to end the old one.
+    fn ask(&mut self, why: Renewal, now: Instant) {
+        if self.heeded == Some(why) {
+            return;
+        }
+        self.heeded = Some(why);
+        let has_failed = self.pause > HANDOVER_AGAIN;
+        let at = match self.due {
+            Some((at, _)) if has_failed && why != Renewal::Shutdown => at,
+            _ => now,
+        };
+        self.due = Some((at, why));
+    }
+
+    /// An attempt failed; gives the pause before the next, which is not shorter than `least`.
+    fn fail(&mut self, why: Renewal, least: Duration, now: Instant) -> Duration {
+        let pause = self.pause.max(least);
+        self.due = Some((now + pause, why));
+        self.pause = (self.pause * 2).min(HANDOVER_AGAIN_MAX);
+        pause
+    }
+}
+
+/// Keeps everything that is up or on its way going until something happens.
+async fn next_turn(old: &mut Up<'_>, next: &mut Next<'_>, due: Option<Instant>) -> Turn {
+    let (attempt, new, alarm) = match next {
+        Next::None => (None, None, due),
+        Next::Attempt { attempt, .. } => (Some(attempt), None, None),
+        Next::Up { up, phase, .. } => {
+            let alarm = match phase {
+                Phase::Proving { until } | Phase::Leaving { until } => Some(*until),
+                Phase::Carrying => None,
+            };
+            (None, Some(up), alarm)
+        }
+        Next::Lost(_) => (None, None, None),
+    };
+    let (new_end, new_orders) = new.map(|up| (&mut up.end, &mut up.orders)).unzip();
+    tokio::select! {
+        biased;
+        report = &mut old.end => Turn::OldEnded(report),
+        report = maybe(new_end) => Turn::NewEnded(report),
+        attempted = maybe(attempt) => Turn::Attempted(Box::new(attempted)),
+        () = told(Some(&mut old.orders)) => Turn::OldTold,
+        () = told(new_orders) => Turn::NewTold,
+        () = at(alarm) => Turn::Due,
+    }
+}
+
+async fn maybe<F: Future + Unpin>(future: Option<&mut F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ready when something new is said; never, once nobody is left to say it.
+async fn told(orders: Option<&mut watch::Receiver<Orders>>) {
+    if let Some(orders) = orders
+        && orders.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+async fn at(alarm: Option<Instant>) {
+    match alarm {
+        Some(alarm) => sleep_until(alarm).await,
+        None => std::future::pending().await,
+    }
+}

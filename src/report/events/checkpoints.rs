@@ -1,0 +1,107 @@
+//! What is said about checkpoints.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Events, chain, escaped_line};
+use crate::checkpoint::{Loaded, SetAside, StoreError};
+
+impl Events {
+    /// The numbers go on from a checkpoint that was saved so long ago.
+    pub fn resumed(&self, loaded: &Loaded, age: Duration, repairs: bool) {
+        let state = &loaded.checkpoint.state;
+        let (symbol, next, cvd) = (&state.symbol, state.sequence.next.0, state.calculator.cvd);
+        let age = rough(age);
+        for SetAside { file, reason, now } in &loaded.unusable {
+            let used = if loaded.is_previous { "the previous one is used" } else { "the newer one is used" };
+            let (file, reason) = (shown(file), escaped_line(reason));
+            match now {
+                Some(now) => tracing::warn!(
+                    "the checkpoint {file} cannot be used: {reason}; {used}, and the file is kept as {}. Look at the disk",
+                    shown(now)
+                ),
+                None => tracing::warn!(
+                    "the checkpoint {file} cannot be used: {reason}; {used}. The file cannot be moved out of the way: \
+                     nothing is saved until it can"
+                ),
+            }
+        }
+        if loaded.is_previous && loaded.unusable.is_empty() {
+            tracing::warn!(
+                "the newest checkpoint of {symbol} is not there, as after a crash in the middle of saving: the previous \
+                 one is used"
+            );
+        }
+        if repairs {
+            tracing::info!(
+                "resumed {symbol} at id {}, cvd={cvd}, saved {age} ago; trades since then are fetched",
+                next - 1
+            );
+        } else {
+            tracing::warn!(
+                "resumed {symbol} at id {}, cvd={cvd}, saved {age} ago; trades since then cannot be fetched, because repair \
+                 is off or it is not known where to ask: they will be missing, and named",
+                next - 1
+            );
+        }
+    }
+
+    /// There is no checkpoint of a symbol.
+    pub fn begins_anew(&self, symbol: impl Display, directory: &Path) {
+        let directory = shown(directory);
+        tracing::info!(
+            "no checkpoint of {symbol} in {directory} yet: its numbers begin with the first trade"
+        );
+    }
+
+    /// Checkpoints cannot be kept.
+    pub fn checkpoint_failed(&self, error: &StoreError, age: Option<Duration>, failures: u64) {
+        let age = match age {
+            Some(age) => format!("the last good one is {} old", rough(age)),
+            None => "none was kept in this run".to_owned(),
+        };
+        tracing::error!(
+            "{} ({failures} failures). Streaming goes on, but {age}: what came since would be fetched again after a crash. \
+             Make room there, or make it writable; it is tried again",
+            chain(error)
+        );
+    }
+
+    /// Checkpoints are kept again.
+    pub fn checkpoints_again(&self, failures: u64) {
+        tracing::info!("checkpoints are kept again, after {failures} failures");
+    }
+
+    /// A disk takes too long for the first checkpoint of a symbol.
+    pub fn checkpoint_late(&self, waited: Duration) {
+        tracing::error!(
+            "the disk has not kept the first checkpoint within {:.0} s: records are written without it. Choose a faster \
+             --state-dir",
+            waited.as_secs_f64()
+        );
+    }
+
+    /// The end could not wait for the last checkpoint.
+    pub fn last_checkpoint_missed(&self) {
+        tracing::warn!(
+            "the last checkpoint could not be kept in time: the next start goes on from the one before it, and some \
+             records come again"
+        );
+    }
+}
+
+/// A path as it may stand in a line.
+fn shown(path: &Path) -> String {
+    escaped_line(&path.display().to_string())
+}
+
+/// A time as people say it.
+fn rough(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
