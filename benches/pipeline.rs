@@ -92,6 +92,7 @@ impl Whole {
             calculator: CvdConfig::default(),
             repairs: true,
             hold_size: 65_536,
+            bars: Vec::new(),
         };
         let reporter = format.map(|format| {
             let output = Output::new(Box::new(std::io::sink())).expect("the system gives a thread");

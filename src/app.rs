@@ -1,7 +1,10 @@
 //! The whole: wires feed, queue, pipeline and report, and shuts them down. The only room that knows both ends.
 
+mod replay;
+
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +14,24 @@ use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::bars::NotionalBars;
 use crate::checkpoint::CheckpointError;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{BarsConfig, Config};
 use crate::cvd::CvdConfigError;
 use crate::feed::liveness::LivenessLimits;
 use crate::feed::tls::{CaFileError, ExtraRoots};
-use crate::feed::{
-    ConnectionBudget, FeedError, Live, LiveSettings, Network, Steering, SystemNetwork, stopped,
-};
+use crate::feed::{ConnectionBudget, FeedError, Live, LiveSettings, Network, Steering, SystemNetwork};
+use crate::metrics::MonitoringMetrics;
 use crate::pipeline::{Pipeline, PipelineConfig, Wanted};
-use crate::processor::{Checkpoints, LiveParts, OnTrade, Processor, ProcessorError, Summary};
+use crate::processor::{Checkpoints, LiveParts, OnTrade, Processor, ProcessorError, Recording, Summary};
+use crate::progress::{ReplayProgress, ReplayStatistics};
 use crate::queue::drop_oldest;
 use crate::repair::rest::RestClient;
 use crate::repair::{Planner, Repair, WeightBudget};
 use crate::report::events::Events;
 use crate::report::output::{LogWriter, Output};
+use crate::report::sink::{RowFile, RowThread, RowWriter, TableSettings, WriteError};
 use crate::report::{OutputClosed, ReportSettings, Reporter, Scope};
 use crate::snapshot::{Market, Snapshot, TradeSource};
 use crate::source::Source;
@@ -70,6 +75,21 @@ pub enum AppError {
         /// Damaged rows.
         damaged: u64,
     },
+    /// The file of results could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The file of results would replace one that is read.
+    #[error("{} is among the files that are replayed: choose another name for --write", .0.display())]
+    WriteReplacesInput(PathBuf),
+    /// No trade of a contract tells what it is worth.
+    #[error(transparent)]
+    NotionalBars(#[from] NotionalBars),
+    /// Every file had to be skipped.
+    #[error("no file could be read; see the errors above for what is wrong with each")]
+    NothingReplayed,
+    /// A part of a recording is told by its times.
+    #[error("--from and --to of a recording are times, not ids: 2026-11-01T12:30")]
+    RecordingByIds,
     /// No thread to read files on.
     #[error("cannot read files")]
     Thread(#[source] std::io::Error),
@@ -107,7 +127,17 @@ pub struct App {
     clock: Option<Clock>,
     budget: ConnectionBudget,
     color: bool,
+    rotate: Duration,
+    recording_patience: Duration,
+    /// How far the reading of files is.
+    files: Option<ReplayProgress>,
+    silent_until: Option<i64>,
 }
+
+/// How long the end waits for the last of a recording.
+const RECORDING_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How much time a file of a recording holds.
+const RECORDED_AT_ONCE: Duration = Duration::from_secs(3_600);
 
 impl App {
     /// A monitor with these settings; records go to standard output unless [`App::output`] says otherwise.
@@ -123,6 +153,10 @@ impl App {
             clock: None,
             budget: ConnectionBudget::default(),
             color: false,
+            files: None,
+            rotate: RECORDED_AT_ONCE,
+            recording_patience: RECORDING_PATIENCE,
+            silent_until: None,
         }
     }
 
@@ -180,6 +214,18 @@ impl App {
     /// A budget of connection attempts that is shared with others, or has other limits than the exchange's.
     pub fn connection_budget(mut self, budget: ConnectionBudget) -> Self {
         self.budget = budget;
+        self
+    }
+
+    /// Begins a new file of a recording whenever so much time has passed, instead of every hour.
+    pub fn record_in_files_of(mut self, time: Duration) -> Self {
+        self.rotate = time;
+        self
+    }
+
+    /// Waits so long at the end for the last of a recording, instead of a second: a simulation has the time.
+    pub fn wait_for_recording(mut self, limit: Duration) -> Self {
+        self.recording_patience = limit;
         self
     }
 
@@ -244,59 +290,6 @@ impl App {
         .await
     }
 
-    /// Runs recorded inputs through the same code: same numbers, same records; no queue, no clock, no
-    /// `stat` records.
-    ///
-    /// # Errors
-    /// [`AppError`]: the source or the output fails.
-    pub async fn replay(
-        mut self,
-        source: impl Source,
-        wanted: Wanted,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<Summary, AppError> {
-        let events = Events::for_replay(self.log.take());
-        let (stop, stopped) = watch::channel(false);
-        let source = Stoppable { source, stopped };
-        let no_feed = std::future::ready(Ok(()));
-        self.supervise(wanted, TradeSource::File, source, &events, None, None, no_feed, stop, shutdown).await
-    }
-
-    /// Replays files; see [`App::replay`].
-    ///
-    /// # Errors
-    /// [`AppError`]: the files belong to different markets, or the source or the output fails.
-    #[cfg(feature = "replay")]
-    pub async fn replay_files(
-        mut self,
-        replay: crate::replay::Replay,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<Summary, AppError> {
-        let lanes = replay.lanes();
-        let market = lanes.first().map_or(self.config.market, |lane| lane.market);
-        if let Some(other) = lanes.iter().find(|lane| lane.market != market) {
-            return Err(AppError::MixedMarkets(market, other.market));
-        }
-        let symbols: Option<Vec<_>> = lanes.iter().map(|lane| lane.symbols.clone()).collect();
-        let wanted = match symbols {
-            None => Wanted::Everything,
-            Some(symbols) => {
-                let mut seen = std::collections::HashSet::new();
-                let each_once = symbols.into_iter().flatten().filter(|symbol| seen.insert(symbol.clone()));
-                Wanted::Only(each_once.collect())
-            }
-        };
-        self.config.market = market;
-        let replay = crate::replay::ReplayThread::start(replay).map_err(AppError::Thread)?;
-        let summary = self.replay(replay, wanted, shutdown).await?;
-        match summary.metrics {
-            crate::metrics::MonitoringMetrics { applied_trades: 0, parse_errors: damaged @ 1.., .. } => {
-                Err(AppError::NothingReadable { damaged })
-            }
-            _ => Ok(summary),
-        }
-    }
-
     /// Who fetches what is missing: nobody, where that is switched off or where it is not known whom to ask.
     fn repair(
         &self,
@@ -333,7 +326,8 @@ impl App {
         stop: watch::Sender<bool>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Summary, AppError> {
-        let Self { config, output, on_trade, color, .. } = self;
+        let Self { config, output, on_trade, color, rotate, recording_patience, files, silent_until, .. } =
+            self;
         let symbols = match &wanted {
             Wanted::Only(symbols) => symbols.clone(),
             Wanted::Everything => Vec::new(),
@@ -346,6 +340,7 @@ impl App {
         let settings = ReportSettings { format: config.output, print_every: config.print_every, color };
         let scope = Scope { market: config.market, symbols };
         let calculator = config.calculator;
+        NotionalBars::check(config.market, config.bars.specs.iter().copied())?;
         let mut pipeline = Pipeline::new(PipelineConfig {
             market: config.market,
             frames_from,
@@ -353,20 +348,29 @@ impl App {
             calculator,
             repairs: repair.is_some(),
             hold_size: config.repair.hold_size,
+            bars: config.bars.builders(),
         })?;
         let checkpoints = match &live {
             Some(live) => Checkpoints::open(&config, &mut pipeline, live.clock, events, repair.is_some())?,
             None => None,
         };
+        let (rows, rows_thread) = results(&config)?;
         let mut processor = Processor {
             pipeline,
-            reporter: Reporter::new(settings, scope, output.writer),
+            reporter: Reporter::new(settings, scope, output.writer).with_rows(rows),
             events,
             live,
             repair,
             checkpoints,
+            silent_until,
+            recording: if is_live {
+                Recording::new(&config.record, rotate, recording_patience)
+            } else {
+                None
+            },
             count: config.count,
             on_trade,
+            files,
         };
 
         let mut asked = pin!(async {
@@ -418,27 +422,75 @@ impl App {
         // The writer goes, so that the writing thread ends with the last chunk; it may take its time unless
         // somebody asked for an end.
         drop(processor);
-        let mut writing = pin!(output.thread.finish());
+        // Of files that nobody had the patience for there is nothing to keep.
+        let is_kept = |summary: &Summary| {
+            let is_empty = summary.files.is_some() && summary.metrics.applied_trades == 0;
+            nothing_of_files(summary).is_none() && !(is_empty && end.asked)
+        };
+        let is_whole = !matches!(feed_result, Some(Err(_))) && worked.as_ref().is_ok_and(is_kept);
+        let mut writing = pin!(async {
+            let written = output.thread.finish().await.map_err(AppError::OutputClosed);
+            finish_results(rows_thread, is_whole, events).await?;
+            written
+        });
         let written = loop {
             tokio::select! {
                 biased;
-                written = &mut writing => break written.map_err(AppError::OutputClosed),
+                written = &mut writing => break written,
                 () = &mut asked, if !end.asked => end.ask(),
                 () = end.deadline() => break Err(AppError::ShutdownDeadline(SHUTDOWN_LIMIT)),
             }
         };
         feed_result.unwrap_or(Ok(()))?;
-        let summary = worked?;
-        written?;
-        Ok(summary)
+        match (worked, written) {
+            // Its own thread knows why.
+            (_, Err(error @ AppError::Write(_))) => Err(error),
+            (worked, written) => {
+                let summary = worked?;
+                written.map(|()| summary)
+            }
+        }
     }
 }
 
+/// What is wrong with files of which not one row is good.
+fn nothing_of_files(summary: &Summary) -> Option<AppError> {
+    let ReplayStatistics { files, skipped_files, .. } = summary.files?;
+    let MonitoringMetrics { total_messages, applied_trades, parse_errors, .. } = summary.metrics;
+    if total_messages == 0 && files == 0 && skipped_files > 0 {
+        return Some(AppError::NothingReplayed);
+    }
+    (applied_trades == 0 && parse_errors > 0).then_some(AppError::NothingReadable { damaged: parse_errors })
+}
+
+/// The file of results, if there is to be one.
+fn results(config: &Config) -> Result<(Option<RowWriter>, Option<RowThread>), WriteError> {
+    let Some(path) = &config.write else { return Ok((None, None)) };
+    let BarsConfig { specs, empty } = config.bars.clone();
+    let Config { market, calculator, .. } = *config;
+    let RowFile { writer, thread } =
+        RowFile::create(path, &TableSettings { market, calculator, bars: specs, empty_bars: empty })?;
+    Ok((Some(writer), Some(thread)))
+}
+
+/// Gives the file of results its name, or removes it.
+async fn finish_results(
+    thread: Option<RowThread>,
+    is_whole: bool,
+    events: &Events,
+) -> Result<(), WriteError> {
+    let Some(thread) = thread else { return Ok(()) };
+    let path = thread.path().to_owned();
+    thread.finish(is_whole).await?;
+    events.results(&path, is_whole);
+    Ok(())
+}
+
 /// The system's network, as the settings say. TLS settings of a program's own know their roots themselves.
-pub(crate) fn system_network(
-    config: &Config,
-    tls: Option<Arc<ClientConfig>>,
-) -> Result<SystemNetwork, CaFileError> {
+///
+/// # Errors
+/// If the file of `--ca-file` cannot be used.
+pub fn system_network(config: &Config, tls: Option<Arc<ClientConfig>>) -> Result<SystemNetwork, CaFileError> {
     let roots = match &config.ca_file {
         Some(path) if tls.is_none() => ExtraRoots::from_file(path)?,
         _ => ExtraRoots::default(),
@@ -484,25 +536,6 @@ impl End {
         match self.at {
             Some(at) => sleep_until(at).await,
             None => std::future::pending().await,
-        }
-    }
-}
-
-/// A source that ends when it is told to.
-struct Stoppable<S> {
-    source: S,
-    stopped: watch::Receiver<bool>,
-}
-
-impl<S: Source> Source for Stoppable<S> {
-    async fn next(&mut self, burst: &mut crate::source::Burst) -> Result<bool, crate::source::SourceError> {
-        tokio::select! {
-            biased;
-            () = stopped(&mut self.stopped) => {
-                burst.inputs.clear();
-                Ok(false)
-            }
-            more = self.source.next(burst) => more,
         }
     }
 }

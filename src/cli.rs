@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::config::resolve::{Layers, Resolved, resolve};
 use crate::config::{self, ConfigError, DotEnv, OPTIONS, OptionSpec};
+use crate::units::Symbol;
 
 /// What the user wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,11 @@ pub enum Action {
     Replay {
         /// The files, at least one, in the order given.
         files: Vec<PathBuf>,
+    },
+    /// Fetch files of the exchange's archive.
+    Fetch {
+        /// Of which symbol.
+        symbol: Symbol,
     },
     /// Print the configuration.
     ShowConfig,
@@ -90,6 +96,7 @@ pub fn parse(
     let (action, command) = match matches.subcommand() {
         Some(("demo", demo)) => (Action::Demo { faults: demo.get_flag("faults") }, config::Command::Demo),
         Some(("replay", replay)) => (Action::Replay { files: files(replay) }, config::Command::Replay),
+        Some(("fetch", fetch)) => (Action::Fetch { symbol: fetched(fetch) }, config::Command::Fetch),
         Some(("doctor", doctor)) => {
             (Action::Doctor { json: doctor.get_flag("json") }, config::Command::Doctor)
         }
@@ -127,6 +134,13 @@ pub fn command() -> clap::Command {
                 .args(arguments(config::Command::Replay)),
         )
         .subcommand(
+            clap::Command::new("fetch")
+                .about("Download files of the exchange's archive, with their checksums, to be replayed")
+                .arg(fetched_argument())
+                .args(arguments(config::Command::Fetch))
+                .after_help(FETCH_HELP),
+        )
+        .subcommand(
             clap::Command::new("config")
                 .about("Print every option's value and where it comes from, and end")
                 .args(arguments(config::Command::Config)),
@@ -144,6 +158,10 @@ pub fn command() -> clap::Command {
 
 fn files(replay: &ArgMatches) -> Vec<PathBuf> {
     replay.get_many::<PathBuf>("files").unwrap_or_default().cloned().collect()
+}
+
+fn fetched(fetch: &ArgMatches) -> Symbol {
+    fetch.get_one("fetched").cloned().expect("there is a symbol because the command line demands one")
 }
 
 /// The options that stand in one place of the command line, by name.
@@ -182,10 +200,23 @@ fn argument(option: &OptionSpec) -> Arg {
 fn files_argument() -> Arg {
     Arg::new("files")
         .value_name("FILE")
-        .help("Recorded files, in the order to read them")
+        .help("Files of trades, directories of them, patterns, or - for standard input")
+        .long_help(
+            "What to read: archive files of the exchange (.csv, .csv.gz, .zip), recorded frames, directories and \
+             patterns of them, - for standard input, or the directory that --record wrote. They are read in the \
+             order of their trades. The symbol and the market of an archive file are in its name.",
+        )
         .required(true)
         .num_args(1..)
         .value_parser(PathBufValueParser::new())
+}
+
+fn fetched_argument() -> Arg {
+    Arg::new("fetched")
+        .value_name("SYMBOL")
+        .help("The contract or pair, for example BTCUSDT")
+        .required(true)
+        .value_parser(|text: &str| Symbol::new(text).map_err(|_| "not a symbol such as BTCUSDT"))
 }
 
 fn faults_argument() -> Arg {
@@ -242,6 +273,18 @@ Durations:
 Exit codes:
   0 a clean end, 1 a failure, 2 a mistake on the command line or in the configuration. Mistakes are reported \
 all at once, each with its remedy.";
+
+const FETCH_HELP: &str = "\
+Whole months come as one file, other days as their own; a file that is here with the published sum is not fetched \
+again, and one that was interrupted goes on where it stopped.
+
+Examples:
+  cvd-stream fetch BTCUSDT --from 2026-01-01 --to 2026-10-31 --dir archive
+  cvd-stream fetch BTCUSD_PERP --market coinm --from 2026-11-01 --to 2026-11-18
+
+Exit codes:
+  0 everything is here that is published, 1 something that should be there is not, 2 a mistake on the command line or in \
+the configuration.";
 
 const DOCTOR_CODES: &str = "\
 Exit codes:

@@ -225,6 +225,8 @@ mod tests {
             conflicts: 0,
             held_trades: 0,
             open: None,
+            holes: 0,
+            flow: crate::snapshot::Flow::default(),
         };
         proof(&lane, ledger).unwrap_or_else(|error| error.to_string())
     }

@@ -7,17 +7,24 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use cvd_stream::app::{App, AppError};
-use cvd_stream::cli::{self, Action, Invocation};
+use cvd_stream::app::{App, AppError, system_network};
+use cvd_stream::calendar::Day;
+use cvd_stream::cli::{self, Action, Exit, Invocation};
 use cvd_stream::config::resolve::Resolved;
-use cvd_stream::config::{ColorChoice, Config, LogOutput, Origin};
+use cvd_stream::config::{ColorChoice, Config, LogOutput, Origin, OutputFormat, Showing};
 use cvd_stream::demo::Weather;
 use cvd_stream::feed::FeedError;
-use cvd_stream::replay::{Replay, ReplayError, ReplayOptions};
+use cvd_stream::fetch::Days;
+use cvd_stream::fetch::command::{asked, days, run as run_fetch};
+use cvd_stream::processor::Summary;
+use cvd_stream::recording::RecordingReader;
+use cvd_stream::replay::{Range, Replay, ReplayError, ReplayOptions, ReplayProgress, expanded};
 use cvd_stream::report::events::report;
 use cvd_stream::report::output::{LogWriter, Output, log_lines};
+use cvd_stream::report::{pace, show_progress, summary_table};
 use cvd_stream::units::Symbol;
 use cvd_stream::{demo, logging, shutdown};
+use tokio::time::Instant;
 
 /// How long the last log lines may take to be written.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -37,6 +44,10 @@ fn main() -> ExitCode {
     let result = match action {
         Action::ShowConfig => show(&resolved, &stderr),
         Action::Doctor { json } => return doctor(&resolved, json),
+        Action::Fetch { symbol } => match days(&resolved, Day::today()) {
+            Ok(days) => fetch(&resolved, symbol, days, &stderr),
+            Err(error) => return Exit::from(error).print(),
+        },
         action => run(action, resolved, &stderr),
     };
     if let Err(error) = &result {
@@ -49,7 +60,7 @@ fn main() -> ExitCode {
 fn run(action: Action, resolved: Resolved, stderr: &LogWriter) -> anyhow::Result<()> {
     let output = Output::new(Box::new(std::io::stdout())).context("cannot write to standard output")?;
     let config = &resolved.config;
-    let log = start_logging(config, &output, stderr)?;
+    let log = start_logging(config, &output.writer.log_lines(), stderr)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
@@ -58,7 +69,7 @@ fn run(action: Action, resolved: Resolved, stderr: &LogWriter) -> anyhow::Result
     let signal = shutdown::listen().context("cannot listen for signals")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let result = runtime.block_on(perform(action, resolved, build, signal, |line| say(stderr, line)));
+    let result = runtime.block_on(perform(action, resolved, build, signal, stderr));
     // A name look-up or a read that hangs must not hold up the end.
     runtime.shutdown_background();
     result
@@ -69,7 +80,7 @@ async fn perform(
     resolved: Resolved,
     build: impl FnOnce(Config) -> Result<App, AppError>,
     signal: impl Future<Output = ()>,
-    say: impl FnMut(&str),
+    stderr: &LogWriter,
 ) -> anyhow::Result<()> {
     let mut signal = pin!(signal);
     match action {
@@ -81,19 +92,68 @@ async fn perform(
                 config.print_every = demo::PRINT_EVERY;
             }
             let weather = if faults { Weather::Faults } else { Weather::Fair };
-            drop(demo::run(config, weather, build, signal, say).await?);
+            drop(demo::run(config, weather, build, signal, |line| say(stderr, line)).await?);
         }
         Action::Replay { files } => {
             let config = resolved.config.clone();
             // To know what a pipe holds takes reading it, which may take for ever.
-            let opening = tokio::task::spawn_blocking(move || open(files, &resolved));
-            let replay = tokio::select! {
+            let opening =
+                tokio::task::spawn_blocking(move || match RecordingReader::of(&expanded(&files))? {
+                    Some(recording) => anyhow::Ok(Replayed::Recording(recording)),
+                    None => Ok(Replayed::Files(open(files, &resolved)?)),
+                });
+            let replayed = tokio::select! {
                 opened = opening => opened??,
                 () = &mut signal => return Ok(()),
             };
-            drop(build(config)?.replay_files(replay, signal).await?);
+            match replayed {
+                Replayed::Recording(recording) => {
+                    drop(build(config)?.replay_recording(recording, signal).await?);
+                }
+                Replayed::Files(replay) => {
+                    let (showing, format) = (config.replay.progress, config.output);
+                    let running = (replay.progress(), build(config)?.replay_files(replay, signal));
+                    watched(running, showing, format, stderr).await?;
+                }
+            }
         }
-        Action::ShowConfig | Action::Doctor { .. } => {}
+        Action::ShowConfig | Action::Doctor { .. } | Action::Fetch { .. } => {}
+    }
+    Ok(())
+}
+
+/// What a replay reads.
+enum Replayed {
+    Recording(RecordingReader),
+    Files(Replay),
+}
+
+/// Runs a replay of files; shows on a terminal how far it is, and at its end what records do not tell.
+async fn watched(
+    (progress, running): (ReplayProgress, impl Future<Output = Result<Summary, AppError>>),
+    showing: Showing,
+    format: OutputFormat,
+    stderr: &LogWriter,
+) -> Result<(), AppError> {
+    let (is_terminal, begun) = (std::io::stderr().is_terminal(), Instant::now());
+    let is_shown = match showing {
+        Showing::Always => true,
+        Showing::Never => false,
+        // Records that scroll over the same terminal show it themselves.
+        Showing::Auto => is_terminal && !std::io::stdout().is_terminal(),
+    };
+    let shower = is_shown.then(|| tokio::spawn(show_progress(progress, stderr.clone())));
+    let ended = running.await;
+    if let Some(shower) = shower {
+        shower.abort();
+        stderr.status("");
+    }
+    let Summary { lanes, files, .. } = ended?;
+    if let (Some(files), true) = (files, is_terminal) {
+        if format == OutputFormat::Json {
+            say(stderr, summary_table(&lanes, &files).trim_end());
+        }
+        say(stderr, &pace(&files, begun.elapsed()));
     }
     Ok(())
 }
@@ -101,24 +161,61 @@ async fn perform(
 /// The flag names the symbol of every file; a variable, which is there for live runs, only that of files
 /// which do not tell theirs.
 fn open(files: Vec<PathBuf>, resolved: &Resolved) -> Result<Replay, ReplayError> {
-    let options = |symbol: Option<&Symbol>| ReplayOptions {
-        symbol: symbol.cloned(),
+    let replay = &resolved.config.replay;
+    let options = ReplayOptions {
         market: resolved.given_market(),
+        range: Range { from: replay.from, to: replay.to },
+        strict: replay.strict,
+        temp_dir: replay.temp_dir.clone(),
+        memory: replay.memory,
         ..ReplayOptions::default()
     };
-    match resolved.given_symbol() {
-        Some((symbol, Origin::Flag(_))) => Replay::open(files, options(Some(symbol))),
-        Some((symbol, _)) => {
-            Replay::open(files.clone(), options(None)).or_else(|_| Replay::open(files, options(Some(symbol))))
-        }
-        None => Replay::open(files, options(None)),
-    }
+    let options = match resolved.given_symbol() {
+        Some((symbol, Origin::Flag(_))) => ReplayOptions { symbol: Some(symbol.clone()), ..options },
+        Some((symbol, _)) => ReplayOptions { symbol_if_untold: Some(symbol.clone()), ..options },
+        None => options,
+    };
+    Replay::open(files, options)
 }
 
 /// Checks what a run needs; the exit code says the worst that was found.
 fn doctor(resolved: &Resolved, json: bool) -> ExitCode {
     let color = colored(resolved.config.log.color, std::io::stdout().is_terminal());
     cvd_stream::doctor::run(resolved, json, color)
+}
+
+/// Downloads files; the summary goes to standard output, everything else to standard error.
+fn fetch(resolved: &Resolved, symbol: Symbol, days: Days, stderr: &LogWriter) -> anyhow::Result<()> {
+    let config = &resolved.config;
+    let stdout = log_lines(Box::new(std::io::stdout())).context("cannot write to standard output")?;
+    start_logging(config, &stdout, stderr)?;
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
+    let network = system_network(config, None)?;
+    let signal = shutdown::listen().context("cannot listen for signals")?;
+    let rewrites = match config.replay.progress {
+        Showing::Auto => std::io::stderr().is_terminal(),
+        Showing::Always => true,
+        Showing::Never => false,
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let asked = asked(resolved, symbol, days);
+    let fetching = run_fetch(
+        &asked,
+        &network,
+        signal,
+        rewrites,
+        |text| stderr.line(text.as_bytes()),
+        |summary| stdout.line(summary.as_bytes()),
+    );
+    let result = runtime.block_on(fetching);
+    // What is written or summed up meanwhile must not hold up the end.
+    runtime.shutdown_background();
+    stdout.drain(LAST_WORDS);
+    result?;
+    Ok(())
 }
 
 /// Where to look for the cause of what no other attempt can cure.
@@ -130,9 +227,9 @@ fn hint(error: &anyhow::Error) -> &'static str {
 }
 
 /// Diagnostics to standard error, or in between the records.
-fn start_logging(config: &Config, output: &Output, stderr: &LogWriter) -> anyhow::Result<LogWriter> {
+fn start_logging(config: &Config, stdout: &LogWriter, stderr: &LogWriter) -> anyhow::Result<LogWriter> {
     let (log, terminal) = match config.log.output {
-        LogOutput::Stdout => (output.writer.log_lines(), std::io::stdout().is_terminal()),
+        LogOutput::Stdout => (stdout.clone(), std::io::stdout().is_terminal()),
         LogOutput::Stderr => (stderr.clone(), std::io::stderr().is_terminal()),
     };
     let filter = config.log.level.parse().context("the log level is not a list of directives")?;

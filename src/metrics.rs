@@ -46,6 +46,10 @@ pub struct MonitoringMetrics {
     pub checkpoints: u64,
     /// Checkpoints that could not be kept.
     pub checkpoint_failures: u64,
+    /// Inputs that are written to the recording.
+    pub recorded_inputs: u64,
+    /// Inputs that are not in it, because the disk was full or too slow.
+    pub unrecorded_inputs: u64,
     /// Milliseconds since the state of the last durable checkpoint was taken; `None` before the first, and where none
     /// are kept.
     pub checkpoint_age_ms: Option<u64>,

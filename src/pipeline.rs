@@ -1,8 +1,10 @@
 //! The pure middle: inputs in, events out, one lane per market and symbol. No I/O, no clock, no logging;
 //! live and replay run this same code, so they reach the same bits.
 
+mod flow;
 mod lane;
 mod lines;
+mod memory;
 mod state;
 
 use std::collections::HashMap;
@@ -10,17 +12,21 @@ use std::collections::HashMap;
 use lane::Lane;
 use lines::{Lines, Origin, Side};
 pub use lines::{LiveSession, MAX_LINES, MAX_SESSIONS, Overlap, Race};
+pub use memory::{PipelineState, RestoreError};
 pub use state::{LaneState, ResumeError};
 
+use serde::{Deserialize, Serialize};
+
+use crate::bars::{BarBuilder, BarSpec, ClosedBar, MOST_EMPTY_BARS};
 use crate::cvd::{BadPoint, Cvd, CvdConfig, CvdConfigError};
 use crate::decode::{Control, Malformed, Message, decode};
 use crate::feed::{Frame, LinkEvent, SessionId};
 use crate::repair::{Answer, Hole, Reply};
-use crate::sequence::{Arrival, Sequence, SequenceCounts};
+use crate::sequence::{Arrival, MOST_COUNTED, Sequence, SequenceCounts};
 use crate::snapshot::{Coverage, Gap, GapCause, LaneSummary, Market, Snapshot, Stamp, TradeSource};
-use crate::source::{DamagedLine, FileRow, Input};
+use crate::source::{DamagedLine, Input, Rows};
 use crate::trade::AggTrade;
-use crate::units::{AggTradeId, IdRange, Symbol};
+use crate::units::{AggTradeId, IdRange, Symbol, UnixMillis};
 
 /// What the pipeline says while it digests an input.
 #[derive(Debug)]
@@ -80,6 +86,21 @@ pub enum Event<'a> {
         /// The newest id known before it.
         newest: Option<AggTradeId>,
     },
+    /// A bar is over. It comes after the trade that closed it.
+    Bar(ClosedBar<'a>),
+    /// Empty bars that are not made, because they are more than [`MOST_EMPTY_BARS`].
+    EmptyBarsLeftOut {
+        /// The symbol.
+        symbol: &'a Symbol,
+        /// What the bars gather.
+        spec: BarSpec,
+        /// How many.
+        bars: u64,
+        /// The beginning of the first.
+        from: UnixMillis,
+        /// The end of the last.
+        to: UnixMillis,
+    },
     /// A connection opened or closed.
     Link {
         /// Which, and how.
@@ -118,13 +139,44 @@ pub struct PipelineConfig {
     /// Trades of one symbol that may wait behind a hole, at least 1. All symbols together may hold as many, or
     /// [`HELD_IN_ALL`] if that is more.
     pub hold_size: usize,
+    /// What gathers each lane's bars, as it is before the first trade; empty for no bars.
+    pub bars: Vec<BarBuilder>,
 }
 
 /// Trades that all symbols together may hold behind holes: about 64 MiB.
 pub const HELD_IN_ALL: usize = 524_288;
 
+/// Which of a lane's trades somebody looks at, by their number in the lane from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Telling {
+    /// So many from the beginning.
+    pub first: u64,
+    /// Every so many-th; 0 for none.
+    pub every: u64,
+}
+
+impl Default for Telling {
+    /// All of them.
+    fn default() -> Self {
+        Self { first: 0, every: 1 }
+    }
+}
+
+impl Telling {
+    /// How many trades behind one with this number come before the next that somebody looks at.
+    fn untold_after(self, ordinal: u64) -> u64 {
+        if ordinal < self.first {
+            return 0;
+        }
+        match self.every {
+            0 => u64::MAX,
+            every => every - 1 - ordinal % every,
+        }
+    }
+}
+
 /// What went through, by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PipelineCounts {
     /// Frames, rows and damaged lines digested.
     pub messages: u64,
@@ -145,6 +197,14 @@ pub struct PipelineCounts {
 }
 
 impl PipelineCounts {
+    /// Whether they can have been counted.
+    fn are_sound(&self) -> bool {
+        let Self { messages, applied, bad_points, malformed, control, other, unrequested, copies } = *self;
+        let all = [messages, applied, bad_points, malformed, control, other, unrequested, copies];
+        all.iter().all(|count| *count <= MOST_COUNTED)
+            && messages >= malformed + control + other + unrequested
+    }
+
     /// Trades that came, whatever became of them.
     pub fn arrived(&self) -> u64 {
         self.messages - self.malformed - self.control - self.other - self.unrequested
@@ -163,18 +223,23 @@ pub struct Pipeline {
     counts: PipelineCounts,
     /// No more trades are applied than this.
     limit: u64,
+    telling: Telling,
     /// Losses that were told, by frames evicted or unreadable; which lane they concern shows only later.
     losses: Losses,
     /// Trades behind holes, all lanes together.
     held: usize,
     /// Lanes whose holes or doubts have changed.
     changed: Vec<usize>,
+    /// How often that happened.
+    changes: u64,
     /// First trades of a lane's epoch so far, all lanes together.
     epochs_begun: u64,
     /// The connections that are up.
     lines: Lines,
     /// Lanes with holes that another connection may be about to fill.
     doubtful: Vec<usize>,
+    /// Empty bars that the present input may still lead to.
+    bar_room: u64,
 }
 
 /// So long a hole may be filled by another connection before it is one.
@@ -188,7 +253,7 @@ const SILENT_NS: u64 = 15_000_000_000;
 const SILENT_TRADES: u64 = 10;
 
 /// When we lost something ourselves, by a count of such occurrences.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Losses {
     count: u64,
     last_evicted: u64,
@@ -225,20 +290,7 @@ impl Pipeline {
     /// [`CvdConfigError`] if a setting of the calculator is out of its range.
     pub fn new(config: PipelineConfig) -> Result<Self, CvdConfigError> {
         config.calculator.validate()?;
-        let mut pipeline = Self {
-            lanes: Vec::new(),
-            index: Default::default(),
-            recent: 0,
-            counts: PipelineCounts::default(),
-            limit: u64::MAX,
-            losses: Losses::default(),
-            held: 0,
-            changed: Vec::new(),
-            epochs_begun: 0,
-            lines: Lines::default(),
-            doubtful: Vec::new(),
-            config,
-        };
+        let mut pipeline = Self::empty(config);
         if let Wanted::Only(symbols) = pipeline.config.wanted.clone() {
             for symbol in symbols {
                 pipeline.open_lane(pipeline.config.market, symbol);
@@ -247,34 +299,77 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Digests one input. An answer of REST may let many trades go on; anything else, one at most, unless it fills
-    /// a hole.
+    /// Without lanes, with settings that are known to be in range.
+    fn empty(config: PipelineConfig) -> Self {
+        Self {
+            lanes: Vec::new(),
+            index: Default::default(),
+            recent: 0,
+            counts: PipelineCounts::default(),
+            limit: u64::MAX,
+            telling: Telling::default(),
+            losses: Losses::default(),
+            held: 0,
+            changed: Vec::new(),
+            changes: 0,
+            epochs_begun: 0,
+            lines: Lines::default(),
+            doubtful: Vec::new(),
+            bar_room: MOST_EMPTY_BARS,
+            config,
+        }
+    }
+
+    /// Digests one input. An answer of REST and a block of rows may let many trades go on; anything else, one at
+    /// most, unless it fills a hole.
     pub fn step(&mut self, input: &Input, emit: &mut impl FnMut(Event<'_>)) {
         match input {
             Input::Frame(frame) => self.frame(frame, emit),
-            Input::Row(row) => self.row(row, emit),
+            Input::Rows(rows) => self.rows(rows, emit),
             Input::Damaged(line) => {
                 self.counts.messages += 1;
                 self.counts.malformed += 1;
                 emit(Event::Damaged(line));
             }
+            Input::Lost(line) => emit(Event::Damaged(line)),
             Input::Link(event) => self.link(event, emit),
             Input::Evicted { .. } => self.losses.evicted(),
             Input::Reply(reply) => self.reply(reply, emit),
             Input::Tick(now) => self.believe_all(Some(*now), |_| false, emit),
+            Input::Note(_) | Input::Begin(_) => {}
         }
     }
 
-    /// Applies no more trades than this, all lanes together; what is beyond stays where it is.
+    /// Its settings.
+    pub fn config(&self) -> &PipelineConfig {
+        &self.config
+    }
+
+    /// Gathers other bars from here on, in every lane.
+    pub fn gather(&mut self, bars: Vec<BarBuilder>) {
+        self.lanes.iter_mut().for_each(|lane| lane.bars = bars.clone());
+        self.config.bars = bars;
+    }
+
+    /// Applies no more trades than this, all lanes together; what is beyond stays where it is, and of a block of rows
+    /// that reaches it the rest is not looked at.
     pub fn stop_after(&mut self, trades: u64) {
         self.limit = trades;
     }
 
+    /// Which trades out of tables are worth an [`Event::Trade`]; every one, until this is called. It moves no number
+    /// and makes the others cheaper.
+    pub fn tell(&mut self, telling: Telling) {
+        self.telling = telling;
+    }
+
     /// Nothing more will come. Afterwards the counts are final.
     pub fn finish(&mut self, emit: &mut impl FnMut(Event<'_>)) {
+        self.bar_room = MOST_EMPTY_BARS;
         for at in 0..self.lanes.len() {
             self.lanes[at].sequence.finish();
             self.settle(at, None, emit);
+            self.lanes[at].end_bars(at, emit);
         }
     }
 
@@ -313,6 +408,12 @@ impl Pipeline {
     #[inline]
     pub fn has_changed(&self) -> bool {
         !self.changed.is_empty()
+    }
+
+    /// Counts up whenever a lane's holes or doubts change.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// How the ids of a lane stand.
@@ -379,6 +480,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether a single trade may lead to many bars: those of the intervals without one before it.
+    pub fn makes_empty_bars(&self) -> bool {
+        self.config.bars.iter().any(BarBuilder::makes_empty_bars)
+    }
+
     /// Whether any lane has a hole that somebody waits for.
     pub fn is_repairing(&self) -> bool {
         self.lanes.iter().any(|lane| lane.sequence.open_range().is_some())
@@ -421,13 +527,35 @@ impl Pipeline {
         }
     }
 
-    fn row(&mut self, row: &FileRow, emit: &mut impl FnMut(Event<'_>)) {
-        self.counts.messages += 1;
-        let at = match self.known_lane(row.market, row.symbol.as_str()) {
+    /// A block of a table, as far as the limit allows.
+    fn rows(&mut self, rows: &Rows, emit: &mut impl FnMut(Event<'_>)) {
+        let at = match self.known_lane(rows.market, rows.symbol.as_str()) {
             Some(at) => at,
-            None => self.open_lane(row.market, row.symbol.clone()),
+            None => self.open_lane(rows.market, rows.symbol.clone()),
         };
-        self.arrive(at, &row.trade, TradeSource::File, None, emit);
+        self.recent = at;
+        let mut rest = rows.trades.as_slice();
+        while !rest.is_empty() && self.counts.applied < self.limit {
+            // As many as may be applied: the sequence must not be ahead of the numbers when the limit is reached.
+            let room = usize::try_from(self.limit - self.counts.applied).unwrap_or(usize::MAX);
+            let lane = &mut self.lanes[at];
+            let in_order = lane.sequence.in_order_run(&rest[..room.min(rest.len())]);
+            let (run, behind) = rest.split_at(in_order);
+            if let Some(next) = behind.first().filter(|_| run.is_empty()) {
+                self.counts.messages += 1;
+                self.out_of_order(
+                    at,
+                    Arrival { trade: *next, source: TradeSource::File, received: None },
+                    emit,
+                );
+                rest = &behind[1..];
+                continue;
+            }
+            self.counts.messages += run.len() as u64;
+            lane.losses_seen = self.losses.count;
+            lane.apply_run(at, run, self.telling, &mut self.counts, emit);
+            rest = behind;
+        }
     }
 
     #[inline]
@@ -452,7 +580,8 @@ impl Pipeline {
         if lane.sequence.in_order(trade) {
             lane.losses_seen = self.losses.count;
             lane.coverage.last_id = Some(trade.id);
-            lane.apply(at, trade, source, received, &mut self.counts, emit);
+            let room = &mut { MOST_EMPTY_BARS };
+            lane.apply(at, trade, source, received, &mut self.counts, room, emit);
         } else {
             self.out_of_order(at, Arrival { trade: *trade, source, received }, emit);
         }
@@ -461,6 +590,7 @@ impl Pipeline {
     /// The first trade of a lane, and whatever is not the next one.
     #[cold]
     fn out_of_order(&mut self, at: usize, arrival: Arrival, emit: &mut impl FnMut(Event<'_>)) {
+        self.bar_room = MOST_EMPTY_BARS;
         let lane = &mut self.lanes[at];
         let cause = match arrival.source {
             TradeSource::File => GapCause::File,
@@ -531,6 +661,7 @@ impl Pipeline {
         is_lost: impl Fn(IdRange) -> bool,
         emit: &mut impl FnMut(Event<'_>),
     ) {
+        self.bar_room = MOST_EMPTY_BARS;
         for at in std::mem::take(&mut self.doubtful) {
             let (lane, live) = (&mut self.lanes[at], self.lines.live());
             let side = &lane.side;
@@ -546,6 +677,7 @@ impl Pipeline {
     }
 
     fn reply(&mut self, reply: &Reply, emit: &mut impl FnMut(Event<'_>)) {
+        self.bar_room = MOST_EMPTY_BARS;
         let Some(lane) = self.lanes.get_mut(reply.lane) else { return };
         let (at, now) = (reply.lane, Some(reply.at));
         let cause = self.losses.cause_since(lane.losses_seen);
@@ -575,19 +707,22 @@ impl Pipeline {
         let most = self.config.hold_size.max(HELD_IN_ALL);
         let lane = &mut self.lanes[at];
         let epoch_before = lane.epoch_begun();
-        lane.settle(at, now, &mut self.counts, self.limit, emit);
+        lane.settle(at, now, &mut self.counts, self.limit, &mut self.bar_room, emit);
         self.held = self.held - lane.held + lane.sequence.held();
         lane.held = lane.sequence.held();
         if self.held > most {
             lane.sequence.discard_held();
-            lane.settle(at, now, &mut self.counts, self.limit, emit);
+            lane.settle(at, now, &mut self.counts, self.limit, &mut self.bar_room, emit);
             self.held = self.held - lane.held + lane.sequence.held();
             lane.held = lane.sequence.held();
         }
         self.epochs_begun += u64::from(lane.epoch_begun() != epoch_before);
-        if (lane.sequence.take_holes_changed() || lane.sequence.is_in_doubt()) && !lane.is_marked {
-            lane.is_marked = true;
-            self.changed.push(at);
+        if lane.sequence.take_holes_changed() || lane.sequence.is_in_doubt() {
+            self.changes += 1;
+            if !lane.is_marked {
+                lane.is_marked = true;
+                self.changed.push(at);
+            }
         }
     }
 
@@ -619,7 +754,8 @@ impl Pipeline {
         let calculator = Cvd::new(self.config.calculator).expect("valid, because `new` has checked it");
         let mut sequence = Sequence::new(self.config.repairs, self.config.hold_size);
         sequence.set_grace(self.lines.are_several());
-        self.lanes.push(Lane::new(market, symbol, calculator, sequence));
+        let bars = self.config.bars.clone();
+        self.lanes.push(Lane::new(market, symbol, calculator, sequence, bars));
         at
     }
 }

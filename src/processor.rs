@@ -1,32 +1,39 @@
 //! The thin async shell around the pipeline: takes bursts from a source, steps the pipeline, reports.
 
+mod answers;
 mod checkpoints;
+mod counters;
 mod jumps;
 mod lag;
 mod link_state;
+mod recording;
 mod run_state;
 mod steer;
+mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use checkpoints::Checkpoints;
+pub(crate) use recording::recorded_bars;
+pub use recording::{BeginError, Recording};
 use run_state::RunState;
 use tokio::time::Instant;
+use watch::News;
 
 use crate::clock::Clock;
 use crate::decode::Control;
-use crate::feed::{LinkChange, Steering};
+use crate::feed::Steering;
 use crate::metrics::MonitoringMetrics;
 use crate::pipeline::{Event, Pipeline};
+use crate::progress::{ReplayProgress, ReplayStatistics};
 use crate::queue::QueueGauge;
-use crate::repair::rest::Listed;
-use crate::repair::{Notice, Outcome, Repair, Reply};
-use crate::report::events::Events;
+use crate::recording::RecordError;
+use crate::repair::{Outcome, Repair};
+use crate::report::events::{Events, nothing_in_range};
 use crate::report::{OutputClosed, Reporter, StatRecord, Timings, covered, totals};
-use crate::silence::{Route, SymbolProblem, check, unknown};
-use crate::snapshot::{LaneSummary, Market, Snapshot, TradeSource};
-use crate::source::{Burst, Input, Source, SourceError};
+use crate::silence::Route;
+use crate::snapshot::{LaneSummary, Market, Snapshot};
+use crate::source::{Burst, Input, Note, Rows, Source, SourceError, Surroundings};
 
 /// Called with every applied trade, before it is reported.
 pub type OnTrade = Box<dyn FnMut(&Snapshot<'_>) + Send>;
@@ -45,10 +52,16 @@ pub struct Processor<'a> {
     pub repair: Option<Repair>,
     /// Keeps what a restart goes on from; `None` where nothing is kept.
     pub checkpoints: Option<Checkpoints>,
+    /// Records what is digested; `None` where nothing is.
+    pub recording: Option<Recording>,
+    /// Records nothing of what came before this, in nanoseconds since 1970; `None` for everything.
+    pub silent_until: Option<i64>,
     /// Ends the run after so many applied trades, all lanes together.
     pub count: Option<u64>,
     /// A listener of the library's user.
     pub on_trade: Option<OnTrade>,
+    /// How far the reading of files is; `None` where none are read.
+    pub files: Option<ReplayProgress>,
 }
 
 /// What only a live run has.
@@ -94,6 +107,8 @@ pub struct Summary {
     pub lanes: Vec<LaneSummary>,
     /// All counters.
     pub metrics: MonitoringMetrics,
+    /// What became of the files of a replay.
+    pub files: Option<ReplayStatistics>,
     /// Why it ended.
     pub ending: Ending,
 }
@@ -117,6 +132,12 @@ pub enum ProcessorError {
     /// The exchange lists no such symbol, and no trade of it has come. Names all of them and what may have been meant.
     #[error("{0}")]
     UnknownSymbol(String),
+    /// Nothing can be recorded.
+    #[error(transparent)]
+    Recording(#[from] RecordError),
+    /// A recording cannot be replayed.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
 }
 
 impl Processor<'_> {
@@ -127,7 +148,12 @@ impl Processor<'_> {
     pub async fn run(&mut self, mut source: impl Source) -> Result<Summary, ProcessorError> {
         let mut state = RunState::new(self.live.as_ref(), self.pipeline.coverages().count());
         let mut burst = Burst::default();
-        self.pipeline.stop_after(self.count.unwrap_or(u64::MAX));
+        if self.on_trade.is_none() {
+            self.pipeline.tell(self.reporter.telling());
+        }
+        self.start_recording(&state)?;
+        self.silence(self.silent_until.is_some(), &mut state);
+        self.limit_count(&state);
         let mut ended = loop {
             match self.next_step(&mut source, &mut burst, &mut state).await {
                 Ok(None) => {}
@@ -147,6 +173,9 @@ impl Processor<'_> {
         }
         self.conclude(&mut state);
         self.events.over();
+        if state.is_silent && self.pipeline.counts().applied > 0 {
+            nothing_in_range();
+        }
         let metrics = self.metrics();
         let lanes = self.pipeline.summaries();
         let at_ms = self.now_ms();
@@ -154,14 +183,18 @@ impl Processor<'_> {
         let coverage = covered(self.pipeline.coverages());
         let lines = &self.line_records();
         let (timings, clock) = (&state.whole_run, state.clock_offset());
-        let record = StatRecord { metrics: &metrics, timings, clock, at_ms, coverage, lines };
+        let files = self.files.as_ref().map(ReplayProgress::statistics);
+        let record = StatRecord { metrics: &metrics, timings, clock, at_ms, coverage, lines, files };
         self.reporter.last(&lanes, &record);
         let flushed = self.flush(&mut state).await;
+        self.finish_recording().await;
         self.finish_checkpoints(ended_at).await;
         let ending = ended?;
         match flushed {
-            Ok(()) => Ok(Summary { lanes, metrics, ending }),
-            Err(OutputClosed::ReaderGone) => Ok(Summary { lanes, metrics, ending: Ending::ReaderGone }),
+            Ok(()) => Ok(Summary { lanes, metrics, files, ending }),
+            Err(OutputClosed::ReaderGone) => {
+                Ok(Summary { lanes, metrics, files, ending: Ending::ReaderGone })
+            }
             Err(failed) => Err(ProcessorError::Output(failed)),
         }
     }
@@ -171,8 +204,15 @@ impl Processor<'_> {
         let timings = Timings::default();
         let coverage = covered(self.pipeline.coverages());
         let metrics = &self.metrics();
-        let record =
-            StatRecord { metrics, timings: &timings, clock: None, at_ms: None, coverage, lines: &[] };
+        let record = StatRecord {
+            metrics,
+            timings: &timings,
+            clock: None,
+            at_ms: None,
+            coverage,
+            lines: &[],
+            files: None,
+        };
         totals(&self.pipeline.summaries(), &record)
     }
 
@@ -192,6 +232,7 @@ impl Processor<'_> {
                         return Err(ProcessorError::LogEnded);
                     }
                     self.check_checkpoints()?;
+                    self.tend_recording(state);
                     self.flush(state).await.map_err(ProcessorError::Output)?;
                     return Ok(None);
                 }
@@ -204,7 +245,7 @@ impl Processor<'_> {
                 () = tick_due(&self.live, &self.pipeline) => {
                     let now = self.live.as_ref().map(|live| live.clock.now()).unwrap_or_default();
                     self.step(&Input::Tick(now), state);
-                    self.pass_on_changes(state);
+                    self.pass_on_changes();
                     return Ok(None);
                 }
                 more = source.next(burst) => more?,
@@ -224,7 +265,7 @@ impl Processor<'_> {
         if !more {
             return Ok(Some(Ending::SourceEnded));
         }
-        let ending = self.digest(burst, state).await.map_err(ProcessorError::Output)?;
+        let ending = self.digest(burst, state).await?;
         state.unflushed += 1;
         if self.live.is_none() || state.unflushed >= BURSTS_PER_FLUSH {
             state.unflushed = 0;
@@ -238,6 +279,7 @@ impl Processor<'_> {
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.secure_first(&self.pipeline, self.events).await;
         }
+        self.hand_over_recorded(state);
         let begun = Instant::now();
         let mut patience = FIRST_COMPLAINT;
         loop {
@@ -251,7 +293,10 @@ impl Processor<'_> {
                 Err(_elapsed) => {
                     state.held_up = true;
                     let dropped = self.live.as_ref().map_or(0, |live| live.queue.stats().dropped);
-                    self.events.output_blocked(begun.elapsed(), dropped);
+                    match self.reporter.awaited_file() {
+                        Some(path) => self.events.file_blocked(path, begun.elapsed(), dropped),
+                        None => self.events.output_blocked(begun.elapsed(), dropped),
+                    }
                     patience = NEXT_COMPLAINT;
                 }
             }
@@ -262,8 +307,8 @@ impl Processor<'_> {
         &mut self,
         burst: &mut Burst,
         state: &mut RunState,
-    ) -> Result<Option<Ending>, OutputClosed> {
-        let (before, arrived) = (self.pipeline.counts().applied, self.pipeline.counts().arrived());
+    ) -> Result<Option<Ending>, ProcessorError> {
+        let before = self.pipeline.counts().applied;
         let mut begun = Instant::now();
         let mut waited = Duration::ZERO;
         self.admit_evictions(burst, state);
@@ -273,38 +318,44 @@ impl Processor<'_> {
             _ => None,
         });
         let mut ending = None;
-        state.from_stream = true;
         for input in &burst.inputs {
-            self.step(input, state);
-            if self.has_counted_enough() {
+            self.end_silence(input, state);
+            match input {
+                // A row may lead to many empty bars.
+                Input::Rows(rows) if self.pipeline.makes_empty_bars() => {
+                    for trade in &rows.trades {
+                        let row = Rows::one(rows.market, rows.symbol.clone(), *trade);
+                        self.step(&Input::Rows(row), state);
+                        if self.reporter.is_full() {
+                            self.flush(state).await.map_err(ProcessorError::Output)?;
+                        }
+                    }
+                }
+                Input::Begin(beginning) => self.begin(beginning, state)?,
+                _ => self.step(input, state),
+            }
+            if self.has_counted_enough(state) {
                 ending = Some(Ending::CountReached);
                 break;
             }
             if self.reporter.is_full() {
                 let full = Instant::now();
-                self.flush(state).await?;
+                self.flush(state).await.map_err(ProcessorError::Output)?;
                 waited += full.elapsed();
             }
         }
-        state.from_stream = false;
         if self.pipeline.counts().malformed > malformed
             && let Some(repair) = &mut self.repair
         {
             repair.disturbed();
         }
-        self.pass_on_changes(state);
+        self.pass_on_changes();
         for session in state.announced.drain(..) {
             self.shutdown_announced(session);
         }
         if let Some(live) = &self.live {
             begun += waited;
             let trades = self.pipeline.counts().applied - before;
-            if self.pipeline.counts().arrived() > arrived {
-                state.link.traded(Instant::now());
-                if !state.is_streaming() {
-                    state.look(&mut self.reporter);
-                }
-            }
             let done = Instant::now();
             state.interval.processing.record(done.saturating_duration_since(begun), trades);
             if let Some(since) = first_received {
@@ -325,53 +376,93 @@ impl Processor<'_> {
         if let Some(now) = self.live.as_ref().map(|live| live.clock.now()) {
             self.steer(state, now);
         }
-        state.coverage = covered(self.pipeline.coverages());
-        state.link.count(self.pipeline.counts().arrived(), Instant::now());
-        self.look(state);
-        state.remind(&mut self.reporter);
+        self.look_around(state);
+        if let Some(live) = &self.live {
+            let now = live.clock.now();
+            self.step(&Input::Note(Note::Second(now)), state);
+        }
         let every = self.live.as_ref().map_or(Duration::ZERO, |live| live.stats_interval);
         if !every.is_zero() && state.last_stat.elapsed() >= every {
             // Ticks that a blocked output held up are not made up for.
             let due = state.last_stat.elapsed().as_nanos() / every.as_nanos();
             state.last_stat += every.saturating_mul(u32::try_from(due).unwrap_or(u32::MAX));
             let (metrics, at_ms) = (self.metrics(), self.now_ms());
-            let coverage = state.coverage;
+            let coverage = covered(self.pipeline.coverages());
             let (metrics, lines) = (&metrics, &self.line_records());
             let (timings, clock) = (&state.interval, state.clock_offset());
-            self.reporter.stat(&StatRecord { metrics, timings, clock, at_ms, coverage, lines });
+            self.reporter.stat(&StatRecord { metrics, timings, clock, at_ms, coverage, lines, files: None });
             state.whole_run.absorb(&mut state.interval);
         }
     }
 
-    /// Takes in what others know of the connection, and tells its state if that has changed.
-    fn look(&mut self, state: &mut RunState) {
-        let Some(live) = &self.live else { return };
+    /// Notes what others know of the connection, if that has changed.
+    fn look_around(&mut self, state: &mut RunState) {
+        if self.live.is_none() {
+            return;
+        }
         let trouble = match &self.repair {
             Some(repair) => repair.trouble().map(str::to_owned),
             None => Some(NO_REST.to_owned()),
         };
-        let offset_ms = state.clock_offset().map_or(0.0, |offset| offset.offset_ms);
-        state.around.trouble = trouble;
-        state.around.ended = self.events.last_end();
-        state.around.exchange_now_ms = live.clock.now().wall_ms().saturating_add(offset_ms as i64);
-        state.look(&mut self.reporter);
+        let offset_ms = state.clock_offset().map_or(0, |offset| offset.offset_ms as i64);
+        let around = Surroundings { ended: self.events.last_end(), trouble, offset_ms };
+        if state.watch.as_ref().is_some_and(|watch| watch.around != around) {
+            self.step(&Input::Note(Note::Around(around)), state);
+        }
     }
 
     /// One input, and what it means outside of the pipeline.
     #[inline]
     fn step(&mut self, input: &Input, state: &mut RunState) {
-        let Self { pipeline, reporter, events, on_trade, .. } = self;
         if let Input::Link(event) = input {
-            state.coverage = covered(pipeline.coverages());
+            self.look_around(state);
             if let Some(repair) = &mut self.repair {
-                repair.link(event, pipeline.all_ids());
+                repair.link(event, self.pipeline.all_ids());
             }
         }
+        let Self { pipeline, reporter, events, on_trade, recording, .. } = self;
+        if let Some(recording) = recording {
+            recording.input(input);
+        }
+        if let Some(watch) = &mut state.watch {
+            watch.before(input, pipeline);
+        }
         pipeline.step(input, &mut |event| react(event, reporter, events, on_trade, state));
+        if let Some(watch) = &mut state.watch {
+            watch.after(input, pipeline, reporter, &mut state.news);
+            if !state.news.is_empty() {
+                tell_news(events, &mut state.news);
+            }
+        }
     }
 
-    fn has_counted_enough(&self) -> bool {
-        self.count.is_some_and(|count| self.pipeline.counts().applied >= count)
+    /// Whether the records are to begin with this input.
+    #[inline]
+    fn end_silence(&mut self, input: &Input, state: &mut RunState) {
+        if state.is_silent
+            && let Some(until) = self.silent_until
+            && input.at().is_some_and(|at| at.wall_ns >= until)
+        {
+            self.silence(false, state);
+            state.counted.go_on(self.pipeline.counts().applied);
+            self.limit_count(state);
+        }
+    }
+
+    fn silence(&mut self, is_silent: bool, state: &mut RunState) {
+        state.is_silent = is_silent;
+        self.reporter.silence(is_silent);
+    }
+
+    /// Has the pipeline stop where enough trades are counted, within a block too.
+    fn limit_count(&mut self, state: &RunState) {
+        let count = self.count.filter(|_| !state.is_silent);
+        self.pipeline.stop_after(count.map_or(u64::MAX, |count| state.counted.limit(count)));
+    }
+
+    fn has_counted_enough(&self, state: &RunState) -> bool {
+        let is_enough = |count| state.counted.of(self.pipeline.counts().applied) >= count;
+        !state.is_silent && self.count.is_some_and(is_enough)
     }
 
     /// What the queue had to evict: it comes before the frames that are left.
@@ -388,8 +479,8 @@ impl Processor<'_> {
         }
     }
 
-    /// Tells the repair what is missing now, and the world what that makes of the numbers.
-    fn pass_on_changes(&mut self, state: &mut RunState) {
+    /// Tells the repair what is missing now.
+    fn pass_on_changes(&mut self) {
         if !self.pipeline.has_changed() {
             return;
         }
@@ -398,120 +489,6 @@ impl Processor<'_> {
                 repair.want(lane, &self.pipeline.ids(lane));
             }
         }
-        let coverage = covered(self.pipeline.coverages());
-        let has_changed = coverage.quality != state.coverage.quality;
-        state.coverage = coverage;
-        if has_changed {
-            state.tell(&mut self.reporter);
-        }
-    }
-
-    /// Deals with what came of asking REST.
-    fn heed(&mut self, outcome: Outcome, state: &mut RunState) -> Result<Option<Ending>, ProcessorError> {
-        let reply = match outcome {
-            Outcome::Reply(reply) => reply,
-            Outcome::Broken { symbol, newest, ours, reply } => {
-                self.events.feed_broken(&symbol, newest, ours);
-                reply
-            }
-            Outcome::Notice(notice) => {
-                self.tell_of_rest(&notice);
-                return Ok(None);
-            }
-            Outcome::Failed(error) => {
-                self.events.rest_failed(&error);
-                return Ok(None);
-            }
-            Outcome::Silence { lane, symbol, finding } => {
-                if state.link.found(lane, &symbol, finding, Instant::now()) {
-                    self.events.symbol_not_delivered(&symbol, finding);
-                }
-                self.look(state);
-                return Ok(None);
-            }
-            Outcome::Clock { sent, received, server } => {
-                state.offset.sample(sent, received, server);
-                let offset = state.clock_offset();
-                if let Some(offset) = offset {
-                    state.interval.clocks_differ(offset);
-                    self.events.clock_known(offset);
-                }
-                if let Some(repair) = &mut self.repair {
-                    repair.clock_offset(offset);
-                }
-                return Ok(None);
-            }
-            Outcome::Listings(listed) => return self.heed_listings(&listed, state).map(|()| None),
-        };
-        Ok(self.answer(reply, state))
-    }
-
-    /// What the exchange lists is said about symbols that are silent; a trade that has come is stronger.
-    fn heed_listings(&mut self, listed: &[Listed], state: &mut RunState) -> Result<(), ProcessorError> {
-        let Some(live) = &self.live else { return Ok(()) };
-        let has_traded: BTreeMap<_, _> =
-            self.pipeline.all_ids().map(|ids| (ids.symbol.clone(), ids.newest.is_some())).collect();
-        let symbols: Vec<_> = has_traded.keys().cloned().collect();
-        let (mut halted, mut unlisted) = (BTreeMap::new(), BTreeSet::new());
-        let mut missing = Vec::new();
-        for problem in check(listed, &symbols) {
-            match problem {
-                SymbolProblem::NotTrading { symbol, status } => drop(halted.insert(symbol, status)),
-                SymbolProblem::Unknown { symbol, .. } if has_traded.get(&symbol) == Some(&true) => {
-                    unlisted.insert(symbol);
-                }
-                SymbolProblem::Unknown { .. } => missing.push(problem),
-            }
-        }
-        for (symbol, status) in state.link.not_trading(halted) {
-            self.events.not_trading(&symbol, &status);
-        }
-        for symbol in state.link.unlisted(unlisted) {
-            self.events.not_listed(&symbol);
-        }
-        match unknown(&missing, live.market) {
-            Some(line) => Err(ProcessorError::UnknownSymbol(line)),
-            None => Ok(()),
-        }
-    }
-
-    fn answer(&mut self, reply: Reply, state: &mut RunState) -> Option<Ending> {
-        self.step(&Input::Reply(reply), state);
-        self.pass_on_changes(state);
-        self.has_counted_enough().then_some(Ending::CountReached)
-    }
-
-    fn tell_of_rest(&self, notice: &Notice) {
-        match notice {
-            Notice::Banned { status, wait, .. } => self.events.rest_banned(*status, *wait),
-            Notice::Refused { symbol, status, message, remedy, .. } => {
-                self.events.rest_refused(symbol.as_ref(), *status, message, remedy);
-            }
-            Notice::BudgetExhausted { used, ceiling, wait } => {
-                self.events.rest_exhausted(*used, *ceiling, *wait);
-            }
-        }
-    }
-
-    /// The source has ended with holes open: a little time to fill them.
-    async fn finish_repairs(&mut self, state: &mut RunState) -> Result<(), ProcessorError> {
-        if self.repair.is_none() {
-            return Ok(());
-        }
-        self.pass_on_changes(state);
-        let until = Instant::now() + LAST_REPAIRS;
-        while self.pipeline.is_repairing() {
-            match tokio::time::timeout_at(until, next_outcome(&mut self.repair)).await {
-                Ok(outcome) => {
-                    if self.heed(outcome, state)?.is_some() {
-                        break;
-                    }
-                    self.flush(state).await.map_err(ProcessorError::Output)?;
-                }
-                Err(_elapsed) => break,
-            }
-        }
-        Ok(())
     }
 
     /// Nothing more will come.
@@ -522,42 +499,6 @@ impl Processor<'_> {
 
     fn now_ms(&self) -> Option<i64> {
         self.live.as_ref().map(|live| live.clock.now().wall_ms())
-    }
-
-    fn metrics(&self) -> MonitoringMetrics {
-        let (counts, ids) = (self.pipeline.counts(), self.pipeline.sequence_counts());
-        let mut metrics = MonitoringMetrics {
-            gaps: ids.gaps,
-            repaired_trades: ids.repaired,
-            missing_trades: ids.missing,
-            duplicate_trades: ids.duplicates,
-            copied_trades: counts.copies,
-            conflicts: ids.conflicts,
-            implausible_trades: ids.implausible,
-            resets: ids.resets,
-            held_trades: self.pipeline.held() as u64,
-            rest_calls: self.repair.as_ref().map_or(0, Repair::calls),
-            repair_calls: self.repair.as_ref().map_or(0, Repair::repair_calls),
-            rest_used_weight: self.repair.as_ref().map_or(0, Repair::used_weight),
-            total_messages: counts.messages,
-            parse_errors: counts.malformed,
-            applied_trades: counts.applied,
-            bad_points: counts.bad_points,
-            unrequested_trades: counts.unrequested,
-            control_messages: counts.control,
-            other_messages: counts.other,
-            ..MonitoringMetrics::default()
-        };
-        if let Some(live) = &self.live {
-            let queue = live.queue.stats();
-            metrics.queue_dropped = queue.dropped;
-            metrics.total_messages = queue.pushed;
-        }
-        if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.add_to(&mut metrics);
-        }
-        self.events.add_to(&mut metrics);
-        metrics
     }
 }
 
@@ -570,9 +511,6 @@ const BURSTS_PER_FLUSH: u32 = 16;
 
 /// Why nobody is asked.
 const NO_REST: &str = "repair is off, or it is not known where to ask (--rest-url)";
-
-/// How long holes may still be filled once the source has ended.
-const LAST_REPAIRS: Duration = Duration::from_secs(3);
 
 /// Ready when the pipeline wants to know the time; never, while nothing in it depends on that.
 async fn tick_due(live: &Option<LiveParts>, pipeline: &Pipeline) {
@@ -598,7 +536,7 @@ async fn nothing_left() {
 }
 
 /// What an event of the pipeline means outside of it.
-#[inline]
+#[inline(always)]
 fn react(
     event: Event<'_>,
     reporter: &mut Reporter,
@@ -606,16 +544,11 @@ fn react(
     on_trade: &mut Option<OnTrade>,
     state: &mut RunState,
 ) {
+    if let Some(watch) = &mut state.watch {
+        watch.heed(&event, reporter);
+    }
     match event {
         Event::Trade(snapshot) => {
-            // A trade that REST brought, or that waited behind a hole, says nothing of the connection.
-            if !state.is_streaming() && state.from_stream && snapshot.source == TradeSource::Stream {
-                if state.is_alone {
-                    state.coverage = *snapshot.coverage;
-                }
-                state.link.traded(Instant::now());
-                state.look(reporter);
-            }
             if let (Some(latency_ns), Some(event_at)) = (snapshot.latency_ns(), snapshot.trade.event_at) {
                 let at_exchange_ms = event_at.0.saturating_sub(snapshot.trade.traded_at.0);
                 state.interval.arrived(at_exchange_ms, latency_ns / 1_000);
@@ -623,35 +556,57 @@ fn react(
                     events.negative_latency(latency_ns, || state.clock_offset());
                 }
             }
-            if let Some(on_trade) = on_trade {
-                on_trade(&snapshot);
-            }
-            if reporter.shows(snapshot.ordinal) {
-                reporter.trade(&snapshot);
+            if on_trade.is_some() || reporter.keeps_or_shows(snapshot.ordinal) {
+                show(&snapshot, reporter, on_trade);
             }
         }
+        event => react_to_what_is_rare(event, reporter, events, state),
+    }
+}
+
+/// Not inlined: a trade that nobody looks at need not even be put together.
+#[inline(never)]
+fn show(snapshot: &Snapshot<'_>, reporter: &mut Reporter, on_trade: &mut Option<OnTrade>) {
+    if let Some(on_trade) = on_trade
+        && !reporter.is_silent()
+    {
+        on_trade(snapshot);
+    }
+    reporter.keep(snapshot);
+    if reporter.shows(snapshot.ordinal) {
+        reporter.trade(snapshot);
+    }
+}
+
+#[cold]
+fn react_to_what_is_rare(event: Event<'_>, reporter: &mut Reporter, events: &Events, state: &mut RunState) {
+    match event {
+        Event::Trade(_) => {}
         Event::BadPoint { symbol, trade, bad } => events.bad_point(symbol, trade.id, bad.reason),
         Event::Malformed { reason, text } => events.parse_error(reason, text),
         Event::Damaged(line) => events.damaged(line),
-        Event::Control(Control::Ack { .. }) => {
-            state.link.acknowledged();
-            state.look(reporter);
-        }
+        Event::Control(Control::Ack { .. }) | Event::Link { .. } | Event::Other => {}
         Event::Control(Control::Error { code, msg, .. }) => events.control_error(code, &msg),
         Event::Unrequested { symbol } => events.unrequested(symbol),
         Event::Gap(gap) => reporter.gap(&gap),
+        Event::Bar(bar) => reporter.bar(&bar),
+        Event::EmptyBarsLeftOut { symbol, spec, bars, from, to } => {
+            events.empty_bars_left_out(symbol, spec, bars, from, to);
+        }
         Event::Discarded { symbol, trades, missing } => events.falling_behind(symbol, missing, trades),
         Event::Suspicious { symbol, id, newest } => events.suspicious(symbol, id, newest),
-        Event::Other => {}
         Event::Shutdown { session } => state.announced.push(session),
-        Event::Link { event, .. } => {
-            let now = Instant::now();
-            match event.change {
-                LinkChange::Opened => state.link.opened(event.session, now),
-                LinkChange::Closed => state.link.closed(event.session, now),
-            }
-            state.around.ended = events.last_end();
-            state.look(reporter);
+    }
+}
+
+/// What an input let know about symbols.
+#[cold]
+fn tell_news(events: &Events, news: &mut Vec<News>) {
+    for news in news.drain(..) {
+        match news {
+            News::NotDelivered(symbol, finding) => events.symbol_not_delivered(&symbol, finding),
+            News::NotTrading(symbol, status) => events.not_trading(&symbol, &status),
+            News::Unlisted(symbol) => events.not_listed(&symbol),
         }
     }
 }

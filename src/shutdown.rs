@@ -28,9 +28,7 @@ pub fn listen() -> io::Result<impl Future<Output = ()>> {
             };
             drop(ready.send(Ok(())));
             signals.next().await;
-            tracing::info!(
-                "stopping: draining the queue, writing the final record (a second signal ends at once)"
-            );
+            tracing::info!("stopping in good order (a second signal ends at once)");
             first.send(()).unwrap_or_default();
             signals.next().await;
             std::process::exit(EXIT_AT_ONCE);

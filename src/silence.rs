@@ -6,13 +6,15 @@ mod rate;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::{AggTradeId, Symbol, UnixMillis};
 
 pub use listed::{SymbolProblem, check, unknown};
 pub use rate::{Rate, UNKNOWN_PATIENCE};
 
 /// The newest trade the exchange has of a symbol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Newest {
     /// Its id.
     pub id: AggTradeId,
@@ -21,7 +23,7 @@ pub struct Newest {
 }
 
 /// What REST says about a symbol that stands still.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
     /// The exchange has nothing that has not arrived; `None`: it has never seen a trade of it.
     Quiet(Option<Newest>),
@@ -35,7 +37,7 @@ pub enum Finding {
 }
 
 /// Whether trades can come over an address at all.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Route {
     /// Nothing speaks against it.
     #[default]
@@ -47,7 +49,7 @@ pub enum Route {
 }
 
 /// Why nothing arrives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Cause {
     /// The address connects and acknowledges, but carries no trades.

@@ -4,10 +4,11 @@ use std::fmt;
 
 use crate::cvd::Reading;
 use crate::trade::AggTrade;
-use crate::units::{AggTradeId, IdRange, Symbol, UnixMillis};
+use crate::units::{AggTradeId, IdRange, QtyDelta, Symbol, UnixMillis};
 
 /// The three Binance markets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub enum Market {
     /// USDⓈ-margined futures.
     #[default]
@@ -48,6 +49,7 @@ impl fmt::Display for Market {
 
 /// Where a trade came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub enum TradeSource {
     /// The live stream.
     Stream,
@@ -70,6 +72,7 @@ impl TradeSource {
 
 /// Whether the numbers hold every trade between their first id and their last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub enum Quality {
     /// Every one.
     #[default]
@@ -95,6 +98,7 @@ impl Quality {
 ///
 /// `last_id − first_id + 1` = trades + bad points + missing trades, all of the present epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct Coverage {
     /// Counts from 1 up each time the exchange begins to number a symbol anew; the numbers begin anew with it.
     pub epoch: u32,
@@ -145,6 +149,7 @@ impl GapEvent {
 
 /// Where the ids of a hole were lost, as far as can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub enum GapCause {
     /// Before they reached us: a lost connection, or the exchange.
     Wire,
@@ -215,6 +220,7 @@ impl Gap<'_> {
 
 /// A moment on two clocks: the wall clock for showing and for latency, the monotonic one for deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct Stamp {
     /// Nanoseconds since 1970, UTC; may step.
     pub wall_ns: i64,
@@ -293,4 +299,29 @@ pub struct LaneSummary {
     pub held_trades: u64,
     /// The ids from the first hole to the end of the last one, while one is open.
     pub open: Option<IdRange>,
+    /// Holes in the ids that were found.
+    pub holes: u64,
+    /// What the applied trades add up to.
+    pub flow: Flow,
+}
+
+/// What the trades add up to that a run has applied to one lane, all epochs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// Quantity of aggressive buys: base units, or contracts on COIN-M.
+    pub buy: QtyDelta,
+    /// Quantity of aggressive sells, not negative.
+    pub sell: QtyDelta,
+    /// The lowest and the highest CVD after a trade; `None` without one.
+    pub cvd: Option<(QtyDelta, QtyDelta)>,
+    /// The earliest and the latest time of a trade.
+    pub span: Option<(UnixMillis, UnixMillis)>,
+}
+
+impl Flow {
+    /// Buys less sells; `None` beyond the range, which no market reaches.
+    pub fn delta(&self) -> Option<QtyDelta> {
+        let sell = QtyDelta::from_units(self.sell.units().checked_neg()?);
+        self.buy.checked_add(sell)
+    }
 }

@@ -1,10 +1,14 @@
 //! Where inputs come from: the queue behind the live feed, or files. Both are a [`Source`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::feed::{Frame, LinkEvent, SessionId};
 use crate::repair::Reply;
+use crate::silence::{Cause, Finding};
 use crate::snapshot::{Market, Stamp};
 use crate::trade::AggTrade;
 use crate::units::Symbol;
@@ -14,10 +18,12 @@ use crate::units::Symbol;
 pub enum Input {
     /// A message from the stream, or from a recording of one.
     Frame(Frame),
-    /// A trade that was read from a table of trades.
-    Row(FileRow),
-    /// A row or line of a file that is damaged.
+    /// Trades that were read from a table of trades.
+    Rows(Rows),
+    /// A row or line of a file that is damaged. It stands between the rows before and behind it.
     Damaged(DamagedLine),
+    /// A place where a recording lacks something: nobody sent anything that could not be read.
+    Lost(DamagedLine),
     /// A connection opened or closed.
     Link(LinkEvent),
     /// The queue had to evict frames of a session. It comes before the frames that outlived them.
@@ -31,17 +37,98 @@ pub enum Input {
     Reply(Reply),
     /// Nothing but the time.
     Tick(Stamp),
+    /// What is known around the pipeline. No number depends on it, but the state of the connection does.
+    Note(Note),
+    /// A recording begins, or goes on where nothing leads to from what came before.
+    Begin(Box<Beginning>),
 }
 
-/// A trade out of a file.
+impl Input {
+    /// When it came, where it says so.
+    pub fn at(&self) -> Option<Stamp> {
+        match self {
+            Self::Frame(frame) => frame.received,
+            Self::Link(event) => Some(event.at),
+            Self::Reply(reply) => Some(reply.at),
+            Self::Tick(at) | Self::Note(Note::Second(at) | Note::Silence { at, .. }) => Some(*at),
+            Self::Begin(beginning) => Some(beginning.at),
+            Self::Rows(_) | Self::Damaged(_) | Self::Lost(_) | Self::Evicted { .. } | Self::Note(_) => None,
+        }
+    }
+}
+
+/// What a live monitor comes to know besides what the pipeline digests, in order with that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// A second has passed.
+    Second(Stamp),
+    /// What others know of the connection has changed.
+    Around(Surroundings),
+    /// What REST says about the silence of a lane.
+    Silence {
+        /// The lane.
+        lane: usize,
+        /// Its symbol.
+        symbol: Symbol,
+        /// What it says.
+        finding: Finding,
+        /// When.
+        at: Stamp,
+    },
+    /// What the exchange's list says about the symbols that are followed.
+    Listed {
+        /// Those that nobody can trade now, with the exchange's word for it.
+        not_trading: BTreeMap<Symbol, String>,
+        /// Those that traded, but that it does not list.
+        unlisted: BTreeSet<Symbol>,
+    },
+}
+
+/// What others know of the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// How the last connection ended, or the last attempt failed.
+    pub ended: Option<Cause>,
+    /// Why REST cannot be asked.
+    pub trouble: Option<String>,
+    /// How far the exchange's clock is ahead of ours, in milliseconds; 0 while that is not known.
+    pub offset_ms: i64,
+}
+
+/// What a monitor was told and where it stood when a segment of its recording began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beginning {
+    /// Which run: another one than before has numbers of its own.
+    pub run: String,
+    /// When.
+    pub at: Stamp,
+    /// Its settings, as JSON.
+    pub settings: String,
+    /// Its complete state, as JSON.
+    pub state: String,
+}
+
+/// Consecutive trades out of one file: a block, so that what costs the same for one as for many is done once.
+/// At most [`Rows::MOST`] of them; the source takes the room back when it fills the burst again.
 #[derive(Debug, Clone)]
-pub struct FileRow {
+pub struct Rows {
     /// The market the file belongs to.
     pub market: Market,
     /// The symbol the file belongs to.
     pub symbol: Symbol,
-    /// The trade.
-    pub trade: AggTrade,
+    /// The trades, in the order of the file.
+    pub trades: Vec<AggTrade>,
+}
+
+impl Rows {
+    /// The most trades of a block: so many fit the cache nearest to the processor.
+    pub const MOST: usize = 256;
+
+    /// A single trade.
+    pub fn one(market: Market, symbol: Symbol, trade: AggTrade) -> Self {
+        Self { market, symbol, trades: vec![trade] }
+    }
 }
 
 /// A damaged place in a file: counted, reported by line number, never fatal.
@@ -90,4 +177,12 @@ pub struct SourceError {
     /// Why.
     #[source]
     pub cause: Option<std::io::Error>,
+}
+
+impl SourceError {
+    /// The thread that reads has panicked.
+    pub(crate) fn thread() -> Self {
+        let what = "the thread that reads what is replayed has ended unexpectedly: please report it";
+        Self { what: what.to_owned(), cause: None }
+    }
 }

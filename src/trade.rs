@@ -4,6 +4,7 @@ use crate::units::{AggTradeId, Price, Qty, QtyDelta, UnixMillis};
 
 /// The side that took liquidity. On the wire `m: true` ("the buyer is the maker") is a [`Aggressor::Seller`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub enum Aggressor {
     /// An aggressive buy: adds to CVD.
     Buyer,
@@ -30,6 +31,7 @@ impl Aggressor {
 ///
 /// The symbol is not part of it: a trade lives in the lane of its market and symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct AggTrade {
     /// `a`: consecutive per symbol.
     pub id: AggTradeId,

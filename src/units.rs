@@ -96,14 +96,17 @@ fn push_digit(value: i64, digit: u8) -> Result<i64, DecimalError> {
 /// A price in the quote asset (for COIN-M in US dollars), in units of 1e-8. Never negative when it comes
 /// from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct Price(i64);
 
 /// A quantity in units of 1e-8: of the base asset on spot and USDⓈ-M, of contracts on COIN-M.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct Qty(i64);
 
 /// A signed sum of quantities (a delta or a CVD) in units of 1e-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct QtyDelta(i128);
 
 impl Price {
@@ -247,13 +250,51 @@ impl DecimalText {
 
     /// The exact decimal without trailing zeros: `-0.5`, `12`, `0.00000001`.
     pub fn shortest(&mut self, units: i128) -> &str {
+        text_of(self.shortest_ascii(units))
+    }
+
+    /// The same as bytes.
+    #[inline]
+    pub(crate) fn shortest_ascii(&mut self, units: i128) -> &[u8] {
+        const PER_WHOLE: u64 = SCALE as u64;
+        // Almost every number has eight digits on either side of the point at most.
+        match u64::try_from(units.unsigned_abs()) {
+            Ok(small) if small < PER_WHOLE * PER_WHOLE => {
+                self.short(units < 0, small / PER_WHOLE, small % PER_WHOLE)
+            }
+            _ => self.long(units),
+        }
+    }
+
+    /// Fills the buffer from the left, eight digits at a time.
+    #[inline]
+    fn short(&mut self, negative: bool, whole: u64, fraction: u64) -> &[u8] {
+        self.bytes[0] = b'-';
+        let mut at = usize::from(negative);
+        let mut put = |at: usize, digits: u64| self.bytes[at..at + 8].copy_from_slice(&digits.to_le_bytes());
+        let digits = eight_digits(whole);
+        // The last digit stays, even if it is a zero.
+        let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
+        put(at, (digits | ASCII_ZEROS) >> (8 * zeros));
+        at += 8 - zeros as usize;
+        if fraction > 0 {
+            let digits = eight_digits(fraction);
+            put(at + 1, digits | ASCII_ZEROS);
+            self.bytes[at] = b'.';
+            at += 9 - digits.leading_zeros() as usize / 8;
+        }
+        &self.bytes[..at]
+    }
+
+    #[cold]
+    fn long(&mut self, units: i128) -> &[u8] {
         let (whole, mut fraction) = split(units.unsigned_abs());
         let mut digits = if fraction == 0 { 0 } else { SCALE_DIGITS };
         while digits > 0 && fraction.is_multiple_of(10) {
             fraction /= 10;
             digits -= 1;
         }
-        self.write(units < 0, whole, fraction, digits, 0)
+        self.write(units < 0, whole, fraction, digits, 0).as_bytes()
     }
 
     /// The decimal with exactly `digits` places (at most 16), rounded half away from zero.
@@ -305,14 +346,40 @@ impl DecimalText {
             at -= 1;
             self.bytes[at] = b'-';
         }
-        std::str::from_utf8(&self.bytes[at..]).expect("only ASCII is written, because each byte above is")
+        text_of(&self.bytes[at..])
     }
+}
+
+fn text_of(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits)
+        .expect("nothing but digits, a point and a sign, because they are all that is written")
+}
+
+const ASCII_ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+
+/// The digits of a number below 10^8, one in each byte, the first in the lowest.
+#[inline]
+const fn eight_digits(value: u64) -> u64 {
+    // Halves, quarters and single digits, each by a division that is a multiplication in every part at once.
+    let halves = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let quarters = hundreds | ((halves - hundreds * 100) << 16);
+    let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((quarters - tens * 10) << 8)
 }
 
 /// `value as f64`, bit for bit; what fits `i64`, which is almost everything, takes one instruction.
 #[inline]
 pub(crate) fn nearest_f64(value: i128) -> f64 {
-    i64::try_from(value).map_or_else(|_| value as f64, |small| small as f64)
+    let small = value as i64;
+    if i128::from(small) == value { small as f64 } else { large_as_f64(value) }
+}
+
+/// Kept out of the way: next to the one instruction the compiler would take this for both.
+#[cold]
+#[inline(never)]
+fn large_as_f64(value: i128) -> f64 {
+    value as f64
 }
 
 /// Wholes and hundred-millionths. Almost every number fits `u64`, whose division is many times cheaper.
@@ -326,6 +393,7 @@ fn split(magnitude: u128) -> (u128, u64) {
 
 /// The aggregate trade id `a`: consecutive per symbol and market, so a hole in it is a lost trade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct AggTradeId(pub i64);
 
 impl fmt::Display for AggTradeId {
@@ -336,6 +404,7 @@ impl fmt::Display for AggTradeId {
 
 /// Ids from one to another, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct IdRange {
     /// The first.
     pub from: AggTradeId,
@@ -363,6 +432,7 @@ impl fmt::Display for IdRange {
 
 /// A UTC instant in whole milliseconds since 1970, as the exchange stamps its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
@@ -382,6 +452,11 @@ pub struct SymbolError(pub String);
 /// A contract or pair, upper case as the exchange shows it (`BTCUSDT`, `BTCUSD_PERP`, `币安人生USDT`).
 /// Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "net",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub struct Symbol(Arc<str>);
 
 impl Symbol {
@@ -422,6 +497,20 @@ impl fmt::Display for Symbol {
     }
 }
 
+impl TryFrom<String> for Symbol {
+    type Error = SymbolError;
+
+    fn try_from(text: String) -> Result<Self, SymbolError> {
+        Self::new(&text)
+    }
+}
+
+impl From<Symbol> for String {
+    fn from(symbol: Symbol) -> Self {
+        symbol.0.as_ref().to_owned()
+    }
+}
+
 impl AsRef<str> for Symbol {
     fn as_ref(&self) -> &str {
         &self.0
@@ -431,6 +520,22 @@ impl AsRef<str> for Symbol {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_short_way_to_a_decimal_is_the_long_way() {
+        for value in (0..100_000_000u64).step_by(997).chain([9, 10, 99, 100, 9_999, 10_000, 99_999_999]) {
+            let digits = format!("{value:08}");
+            assert_eq!((eight_digits(value) | ASCII_ZEROS).to_le_bytes(), digits.as_bytes());
+        }
+        let mut random = fastrand::Rng::with_seed(17);
+        let (mut one, mut other) = (DecimalText::new(), DecimalText::new());
+        let edges = [0, 1, 10, 99_999_999, 100_000_000, 9_999_999_999_999_999, 10_000_000_000_000_000];
+        let random = (0..20_000).map(|_| random.i128(..) >> random.u32(60..127) << random.u32(0..8));
+        for units in edges.into_iter().flat_map(|edge: i128| [edge, -edge]).chain(random) {
+            let expected = other.long(units);
+            assert_eq!(one.shortest_ascii(units), expected, "{units}");
+        }
+    }
 
     #[test]
     fn a_decimal_is_read_exactly() {

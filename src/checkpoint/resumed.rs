@@ -10,7 +10,7 @@ use crate::cvd::Reading;
 use crate::pipeline::{Event, LaneState, Pipeline, PipelineConfig, Wanted};
 use crate::repair::{Answer, GiveUpReason, Reply};
 use crate::snapshot::{Coverage, Market, Quality, Stamp, TradeSource};
-use crate::source::{FileRow, Input};
+use crate::source::{Input, Rows};
 use crate::trade::{AggTrade, Aggressor};
 use crate::units::{AggTradeId, IdRange, Price, Qty, UnixMillis};
 
@@ -144,9 +144,8 @@ impl World {
             match happening {
                 Happening::Repair => self.repair(pipeline, &mut traces),
                 Happening::Trade(trade) => {
-                    let (market, symbol) = (Market::UsdM, identity.symbol.clone());
-                    let row = FileRow { market, symbol, trade: *trade };
-                    step(pipeline, &Input::Row(row), &mut traces);
+                    let row = Rows::one(Market::UsdM, identity.symbol.clone(), *trade);
+                    step(pipeline, &Input::Rows(row), &mut traces);
                 }
             }
         }
@@ -173,6 +172,7 @@ fn pipeline(identity: &Identity) -> Pipeline {
         calculator: identity.calculator,
         repairs: true,
         hold_size: 10_000,
+        bars: Vec::new(),
     })
     .unwrap()
 }

@@ -4,7 +4,7 @@ use crate::checkpoint::format::Identity;
 use crate::cvd::CvdConfig;
 use crate::pipeline::{LaneState, Pipeline, PipelineConfig, Wanted};
 use crate::snapshot::{Market, TradeSource};
-use crate::source::{FileRow, Input};
+use crate::source::{Input, Rows};
 use crate::trade::{AggTrade, Aggressor};
 use crate::units::{AggTradeId, Price, Qty, Symbol, UnixMillis};
 
@@ -35,6 +35,7 @@ impl SampleLane {
             calculator: identity.calculator,
             repairs: false,
             hold_size: 8,
+            bars: Vec::new(),
         });
         Self {
             pipeline: pipeline.unwrap(),
@@ -61,8 +62,8 @@ impl SampleLane {
             event_at: None,
             aggressor: Aggressor::from_buyer_is_maker(self.random.bool()),
         };
-        let row = FileRow { market: Market::UsdM, symbol: self.symbol.clone(), trade };
-        self.pipeline.step(&Input::Row(row), &mut |_| {});
+        let row = Rows::one(Market::UsdM, self.symbol.clone(), trade);
+        self.pipeline.step(&Input::Rows(row), &mut |_| {});
         self.id += 1;
     }
 
@@ -79,7 +80,7 @@ pub(crate) fn state_after(identity: &Identity, trades: usize) -> LaneState {
 }
 
 /// A trade of 1 with this id, made at this millisecond.
-pub(crate) fn trade_of(identity: &Identity, id: i64, at: i64) -> FileRow {
+pub(crate) fn trade_of(identity: &Identity, id: i64, at: i64) -> Rows {
     let trade = AggTrade {
         id: AggTradeId(id),
         price: Price::from_units(100_000_000),
@@ -91,5 +92,5 @@ pub(crate) fn trade_of(identity: &Identity, id: i64, at: i64) -> FileRow {
         event_at: None,
         aggressor: Aggressor::Buyer,
     };
-    FileRow { market: identity.market, symbol: identity.symbol.clone(), trade }
+    Rows::one(identity.market, identity.symbol.clone(), trade)
 }

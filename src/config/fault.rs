@@ -78,7 +78,7 @@ const LONGEST_SHOWN: usize = 160;
 /// The value as a report may show it.
 fn quoted(option: &OptionSpec, value: &str) -> String {
     let value = match option.name {
-        "url" | "rest-url" => redact_url(value),
+        "url" | "rest-url" | "archive-url" => redact_url(value),
         "proxy" => redact_proxy(value),
         _ => value.to_owned(),
     };

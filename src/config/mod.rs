@@ -8,6 +8,7 @@ mod dotenv;
 mod fault;
 pub(crate) mod ledger;
 pub mod options;
+mod replaying;
 #[cfg(feature = "cli")]
 pub mod resolve;
 #[cfg(feature = "cli")]
@@ -17,6 +18,7 @@ mod violations;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bars::{BarBuilder, BarSpec};
 use crate::cvd::CvdConfig;
 use crate::feed::Proxies;
 use crate::feed::endpoint::Endpoint;
@@ -27,6 +29,7 @@ use crate::snapshot::Market;
 pub use dotenv::DotEnv;
 pub use fault::{ConfigError, Fault, Origin};
 pub use options::{Command, OPTIONS, OptionSpec};
+pub use replaying::{Bound, FetchConfig, ReplayConfig, Showing, Speed};
 
 pub use crate::queue::QueueLimits;
 pub use crate::report::RecordFormat as OutputFormat;
@@ -70,6 +73,16 @@ pub struct Config {
     pub calculator: CvdConfig,
     /// How records look.
     pub output: OutputFormat,
+    /// What gathers the trades.
+    pub bars: BarsConfig,
+    /// A file for every trade, or for every bar if there are bars: `.csv`, `.jsonl`, `.jsonl.zst` or `.parquet`.
+    pub write: Option<PathBuf>,
+    /// What is kept of the inputs.
+    pub record: RecordConfig,
+    /// How files are replayed.
+    pub replay: ReplayConfig,
+    /// How archive files are fetched.
+    pub fetch: FetchConfig,
     /// How diagnostics look, and how many there are.
     pub log: LogConfig,
     /// End after this time, 1 ms to 3650 days; `None` for never.
@@ -96,6 +109,11 @@ impl Config {
             stats_interval: Duration::from_secs(60),
             calculator: CvdConfig::default(),
             output: OutputFormat::default(),
+            bars: BarsConfig::default(),
+            write: None,
+            record: RecordConfig::default(),
+            replay: ReplayConfig::default(),
+            fetch: FetchConfig::default(),
             log: LogConfig::default(),
             duration: None,
             count: None,
@@ -187,6 +205,33 @@ impl StateConfig {
         let usual = if symbols <= 10 { Duration::from_secs(1) } else { Duration::from_secs(15) };
         self.interval.unwrap_or(usual)
     }
+}
+
+/// What gathers the trades.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BarsConfig {
+    /// Each of these, at most 16.
+    pub specs: Vec<BarSpec>,
+    /// Whether an interval without a trade has a bar.
+    pub empty: bool,
+}
+
+impl BarsConfig {
+    /// What gathers the bars of a symbol, before its first trade.
+    pub fn builders(&self) -> Vec<BarBuilder> {
+        self.specs.iter().map(|spec| BarBuilder::new(*spec, self.empty)).collect()
+    }
+}
+
+/// What is kept of the inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordConfig {
+    /// Where they are recorded; `None` records nothing.
+    pub dir: Option<PathBuf>,
+    /// Age at which files are deleted, 1 h to 3650 days; `None` for never.
+    pub keep: Option<Duration>,
+    /// Bytes of all files beyond which the oldest are deleted, 1 MiB or more; `None` for no limit.
+    pub limit: Option<u64>,
 }
 
 /// How diagnostics look, where they go, and how many there are. Records are not diagnostics.

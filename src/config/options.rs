@@ -42,6 +42,14 @@ pub enum Group {
     Calculation,
     /// The records.
     Records,
+    /// Bars and files of results.
+    Results,
+    /// What is kept of the inputs.
+    Recording,
+    /// Recorded files.
+    Replay,
+    /// The download of archive files.
+    Fetch,
     /// The diagnostics.
     Diagnostics,
     /// The end of the run.
@@ -50,13 +58,17 @@ pub enum Group {
 
 impl Group {
     /// In the order of the help.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Trades,
         Self::Connection,
         Self::Repair,
         Self::State,
         Self::Calculation,
         Self::Records,
+        Self::Results,
+        Self::Recording,
+        Self::Replay,
+        Self::Fetch,
         Self::Diagnostics,
         Self::Ending,
     ];
@@ -70,21 +82,36 @@ impl Group {
             Self::State => "Restart",
             Self::Calculation => "Calculation",
             Self::Records => "Records",
+            Self::Results => "Bars and files",
+            Self::Recording => "Recording",
+            Self::Replay => "Replay",
+            Self::Fetch => "Fetching archives",
             Self::Diagnostics => "Diagnostics",
             Self::Ending => "When to end",
         }
     }
 }
 
-/// Which commands read an option. The live monitor and `config` read them all.
+/// Which commands read an option. `config` and `doctor` read all that the live monitor does, and `config` those of a
+/// replay too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Every command.
     Every,
+    /// Those that compute: all but `fetch`.
+    Computing,
     /// Those that hold a connection: live and `demo`.
     Connected,
     /// The live monitor alone.
     Live,
+    /// Those that reach the exchange: live and `fetch`.
+    Exchange,
+    /// `replay` alone.
+    Replay,
+    /// Those that take a range of time: `replay` and `fetch`.
+    Ranged,
+    /// `fetch` alone.
+    Fetch,
 }
 
 /// What the configuration is read for.
@@ -100,6 +127,8 @@ pub enum Command {
     Config,
     /// `doctor`.
     Doctor,
+    /// `fetch`.
+    Fetch,
 }
 
 impl Command {
@@ -111,6 +140,7 @@ impl Command {
             Self::Replay => "replay",
             Self::Config => "config",
             Self::Doctor => "doctor",
+            Self::Fetch => "fetch",
         }
     }
 }
@@ -151,10 +181,16 @@ impl OptionSpec {
 
     /// Whether a command reads it.
     pub const fn applies_to(&self, command: Command) -> bool {
+        use Command::{Config, Demo, Doctor, Fetch, Live, Replay};
         match self.scope {
             Scope::Every => true,
-            Scope::Connected => !matches!(command, Command::Replay),
-            Scope::Live => matches!(command, Command::Live | Command::Config | Command::Doctor),
+            Scope::Computing => !matches!(command, Fetch),
+            Scope::Connected => matches!(command, Live | Demo | Config | Doctor),
+            Scope::Live => matches!(command, Live | Config | Doctor),
+            Scope::Exchange => matches!(command, Live | Config | Doctor | Fetch),
+            Scope::Replay => matches!(command, Replay | Config),
+            Scope::Ranged => matches!(command, Replay | Config | Fetch),
+            Scope::Fetch => matches!(command, Fetch),
         }
     }
 }
@@ -163,7 +199,7 @@ impl OptionSpec {
 pub const VARIABLE_PREFIX: &str = "CVD_STREAM_";
 
 /// Every option, in the order of the help.
-pub const OPTIONS: [OptionSpec; 31] = [
+pub const OPTIONS: [OptionSpec; 48] = [
     OptionSpec {
         bare_variable: Some("SYMBOL"),
         default: "ETHUSDT",
@@ -172,6 +208,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         more: "Upper and lower case are the same. Symbols that are not ASCII work too. With a --url that names \
                streams the symbol comes from there, and naming another one is an error.",
         example: "BTCUSDT",
+        scope: Scope::Computing,
         ..value("symbol", "SYMBOL", Group::Trades)
     },
     OptionSpec {
@@ -205,7 +242,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
     OptionSpec {
         help: "Allow unencrypted ws:// and http:// addresses of other machines",
         more: "Anyone on the way could change the trades; meant for a relay in a network you trust.",
-        scope: Scope::Live,
+        scope: Scope::Exchange,
         ..switch("allow-plaintext", Group::Connection)
     },
     OptionSpec {
@@ -277,7 +314,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
                up here, socks5h:// lets the proxy do it. Special characters of user and password are written as %XX; \
                neither is ever shown. Other users may see flags, so a password belongs into the variable.",
         example: "http://proxy.example:3128",
-        scope: Scope::Live,
+        scope: Scope::Exchange,
         ..value("proxy", "URL", Group::Connection)
     },
     OptionSpec {
@@ -286,7 +323,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         more: "For a proxy that opens TLS, or a relay with a certificate of its own: one or more certificates in PEM, \
                trusted besides the system's.",
         example: "/etc/ssl/company-ca.pem",
-        scope: Scope::Live,
+        scope: Scope::Exchange,
         ..value("ca-file", "FILE", Group::Connection)
     },
     OptionSpec {
@@ -354,6 +391,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         help: "Window of the Z-score, in trades",
         more: "The current CVD is compared with up to this many values less one before it.",
         example: "1000",
+        scope: Scope::Computing,
         ..value("z-window", "TRADES", Group::Calculation)
     },
     OptionSpec {
@@ -361,6 +399,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         range: "1 to z-window - 1",
         help: "Trades that must have gone before for a Z-score to be shown",
         example: "60",
+        scope: Scope::Computing,
         ..value("z-warmup", "TRADES", Group::Calculation)
     },
     OptionSpec {
@@ -369,6 +408,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         help: "Weight of the newest CVD in its moving average (EMA)",
         more: "1 follows CVD at once; smaller is smoother.",
         example: "0.05",
+        scope: Scope::Computing,
         ..value("ema-alpha", "WEIGHT", Group::Calculation)
     },
     OptionSpec {
@@ -377,6 +417,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         help: "How records look on standard output",
         more: "text: lines for people. json: one object per line, for programs.",
         example: "json",
+        scope: Scope::Computing,
         ..value("output", "FORMAT", Group::Records)
     },
     OptionSpec {
@@ -386,6 +427,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         help: "A CVD line for every so many trades of a symbol",
         more: "The first five trades of a symbol are always shown.",
         example: "1000",
+        scope: Scope::Computing,
         ..value("print-every", "TRADES", Group::Records)
     },
     OptionSpec {
@@ -393,6 +435,7 @@ pub const OPTIONS: [OptionSpec; 31] = [
         range: "1s to 1d; 0 turns them off",
         help: "Time between two [STAT] lines",
         example: "10m",
+        scope: Scope::Computing,
         ..value("stats-interval", "DURATION", Group::Records)
     },
     OptionSpec {
@@ -402,6 +445,143 @@ pub const OPTIONS: [OptionSpec; 31] = [
         more: "auto: on a terminal, and not when NO_COLOR is set.",
         example: "never",
         ..value("color", "WHEN", Group::Records)
+    },
+    OptionSpec {
+        range: "times that divide the day (1s, 5m, 1h, 1d), ticks:N, volume:X, notional:X; separated by commas",
+        help: "Gather the trades in bars and record each as it closes",
+        more: "A time bar is of the trade's own time, in UTC. ticks:1000 closes with every 1000th trade, volume:500 with the \
+               trade that reaches 500 units, notional:1e6 with the one that reaches a worth of a million.",
+        example: "1m,ticks:1000",
+        scope: Scope::Computing,
+        ..value("bars", "LIST", Group::Results)
+    },
+    OptionSpec {
+        help: "Record a time bar for an interval without a trade too",
+        more: "Its prices are the last close and its volumes zero.",
+        scope: Scope::Computing,
+        ..switch("empty-bars", Group::Results)
+    },
+    OptionSpec {
+        range: "a file name that ends in .csv, .jsonl, .jsonl.zst or .parquet",
+        help: "Write every trade, or every bar if there are bars, to this file",
+        more: "It appears under its name, whole, at the end of the run; until then it is written beside it. An existing file \
+               is replaced only then. What is printed does not depend on it.",
+        example: "btcusdt.parquet",
+        scope: Scope::Computing,
+        ..value("write", "FILE", Group::Results)
+    },
+    OptionSpec {
+        range: "a directory that can be written",
+        help: "Record everything that the numbers are made of here, to replay it later",
+        more: "Made if it is not there. Hourly compressed files of what arrived, in order; `cvd-stream replay DIR` gives the \
+               same records again, byte for byte. If the disk is too slow or full, recording stops with an alarm and the \
+               monitor goes on.",
+        example: "/var/lib/cvd-stream/recording",
+        scope: Scope::Connected,
+        ..value("record", "DIR", Group::Recording)
+    },
+    OptionSpec {
+        range: "1h to 3650d",
+        help: "Age at which recorded files are deleted",
+        more: "Without it they are kept for ever.",
+        example: "30d",
+        scope: Scope::Connected,
+        ..value("record-keep", "DURATION", Group::Recording)
+    },
+    OptionSpec {
+        range: "1MiB or more, such as 500MB or 20GiB",
+        help: "Size of all recorded files together beyond which the oldest are deleted",
+        example: "20GiB",
+        scope: Scope::Connected,
+        ..value("record-limit", "SIZE", Group::Recording)
+    },
+    OptionSpec {
+        range: "a date, a time in UTC, or the id of an aggregate trade (for fetch a date)",
+        help: "Where to begin",
+        more: "Inclusive: 2026-11-01, 2026-11-01T12:30, 2026-11-01T12:30:05.250Z or 3249829971. Numbers begin at zero there; a recording keeps its own, and takes times.",
+        example: "2026-11-01",
+        scope: Scope::Ranged,
+        ..value("from", "WHEN", Group::Replay)
+    },
+    OptionSpec {
+        range: "a date, a time in UTC, or the id of an aggregate trade (for fetch a date)",
+        help: "Where to end",
+        more: "Of a replay exclusive, of fetch the last day.",
+        example: "2026-11-02",
+        scope: Scope::Ranged,
+        ..value("to", "WHEN", Group::Replay)
+    },
+    OptionSpec {
+        default: "max",
+        range: "max, or 0.001x to 1000000x",
+        help: "How fast to replay",
+        more: "1x is as fast as it happened. The numbers do not depend on it.",
+        example: "10x",
+        scope: Scope::Replay,
+        ..value("speed", "SPEED", Group::Replay)
+    },
+    OptionSpec {
+        help: "End with an error at the first bad file instead of skipping it",
+        scope: Scope::Replay,
+        ..switch("strict", Group::Replay)
+    },
+    OptionSpec {
+        range: "a directory that can be written",
+        default: "the system's",
+        help: "Where a file whose rows are out of order is sorted if it does not fit --memory",
+        example: "/mnt/scratch",
+        scope: Scope::Replay,
+        ..value("temp-dir", "DIR", Group::Replay)
+    },
+    OptionSpec {
+        default: "256MiB",
+        range: "1MiB to 1TiB",
+        help: "Memory that sorting may take",
+        example: "1GiB",
+        scope: Scope::Replay,
+        ..value("memory", "SIZE", Group::Replay)
+    },
+    OptionSpec {
+        default: "as many as cores, at most 4",
+        range: "1 to 64",
+        help: "Threads that read and compute",
+        more: "With 1 everything happens in turns. The numbers do not depend on it.",
+        example: "2",
+        scope: Scope::Replay,
+        ..value("threads", "THREADS", Group::Replay)
+    },
+    OptionSpec {
+        default: "auto",
+        range: "auto, always or never",
+        help: "Show how far the work is, on standard error",
+        more: "auto: where that is a terminal.",
+        example: "never",
+        scope: Scope::Ranged,
+        ..value("progress", "WHEN", Group::Replay)
+    },
+    OptionSpec {
+        default: "the working directory",
+        range: "a directory that can be written",
+        help: "Where the files go",
+        example: "archive",
+        scope: Scope::Fetch,
+        ..value("dir", "DIR", Group::Fetch)
+    },
+    OptionSpec {
+        default: "https://data.binance.vision",
+        range: "https://, or http:// to this machine",
+        help: "A mirror of the exchange's archive",
+        example: "https://mirror.example",
+        scope: Scope::Fetch,
+        ..value("archive-url", "URL", Group::Fetch)
+    },
+    OptionSpec {
+        default: "2",
+        range: "1 to 8",
+        help: "Files that are fetched at the same time",
+        example: "4",
+        scope: Scope::Fetch,
+        ..value("parallel", "FILES", Group::Fetch)
     },
     OptionSpec {
         bare_variable: Some("LOG_LEVEL"),
@@ -433,12 +613,14 @@ pub const OPTIONS: [OptionSpec; 31] = [
         help: "End after this time",
         more: "The demonstration ends after 12 s unless it is told otherwise.",
         example: "1h",
+        scope: Scope::Computing,
         ..value("duration", "DURATION", Group::Ending)
     },
     OptionSpec {
         range: "1 or more",
         help: "End after this many trades",
         example: "10000",
+        scope: Scope::Computing,
         ..value("count", "TRADES", Group::Ending)
     },
 ];

@@ -114,7 +114,7 @@ impl Reader<'_> {
         config.proxies = self.proxies();
         config.ca_file = self.read("ca-file", values::path);
         self.set("repair", values::on_off, &mut config.repair.enabled);
-        config.repair.rest_url = self.rest_url(allow_plaintext);
+        config.repair.rest_url = self.address("rest-url", allow_plaintext);
         self.set("repair-deadline", values::duration, &mut config.repair.deadline);
         self.set("hold-size", values::whole, &mut config.repair.hold_size);
         config.state.dir = self.read("state-dir", values::path);
@@ -125,6 +125,23 @@ impl Reader<'_> {
         self.set("output", values::output, &mut config.output);
         self.set("print-every", values::whole, &mut config.print_every);
         self.set("stats-interval", values::duration, &mut config.stats_interval);
+        self.set("bars", values::bars, &mut config.bars.specs);
+        self.set("empty-bars", values::switch, &mut config.bars.empty);
+        config.write = self.read("write", values::path);
+        config.record.dir = self.read("record", values::path);
+        config.record.keep = self.read("record-keep", values::duration);
+        config.record.limit = self.read("record-limit", values::size);
+        config.replay.from = self.read("from", values::bound);
+        config.replay.to = self.read("to", values::bound);
+        self.set("speed", values::speed, &mut config.replay.speed);
+        self.set("strict", values::switch, &mut config.replay.strict);
+        config.replay.temp_dir = self.read("temp-dir", values::path);
+        self.set("memory", values::size, &mut config.replay.memory);
+        config.replay.threads = self.read("threads", values::whole);
+        self.set("progress", values::showing, &mut config.replay.progress);
+        self.set("dir", values::path, &mut config.fetch.dir);
+        config.fetch.url = self.address("archive-url", allow_plaintext);
+        self.set("parallel", values::whole, &mut config.fetch.parallel);
         self.set("color", values::color, &mut config.log.color);
         self.set("log-level", values::log_level, &mut config.log.level);
         self.set("log-format", values::log_format, &mut config.log.format);
@@ -172,10 +189,10 @@ impl Reader<'_> {
         }
     }
 
-    fn rest_url(&mut self, allow_plaintext: bool) -> Option<RestBase> {
-        let url = self.read("rest-url", |text| Ok(text.to_owned()))?;
+    fn address(&mut self, name: &str, allow_plaintext: bool) -> Option<RestBase> {
+        let url = self.read(name, |text| Ok(text.to_owned()))?;
         let base = RestBase::parse(&url, allow_plaintext).map_err(|error| {
-            self.fault("rest-url", error.problem().to_owned(), Some(error.remedy().to_owned()));
+            self.fault(name, error.problem().to_owned(), Some(error.remedy().to_owned()));
         });
         base.ok()
     }
@@ -242,8 +259,8 @@ impl Reader<'_> {
     fn refuse_other_commands_flags(&mut self) {
         for option in OPTIONS.iter().filter(|option| !option.applies_to(self.command)) {
             if let Some(text) = self.layers.flags.get(option.name) {
-                let command = self.command.name();
-                let problem = format!("`cvd-stream {command}` has no such option");
+                let command = format!("cvd-stream {}", self.command.name());
+                let problem = format!("`{}` has no such option", command.trim_end());
                 let fault = Fault::of(option, text, Some(Origin::Flag(option.flag())), problem);
                 self.faults.push(fault.with_remedy(format!("leave {} out", option.flag())));
             }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::violations::normal_directives;
-use super::{ColorChoice, LogFormat, LogOutput, OutputFormat};
+use super::{Bound, ColorChoice, LogFormat, LogOutput, OutputFormat, Showing, Speed};
+use crate::bars::BarSpec;
 use crate::snapshot::Market;
-use crate::units::Symbol;
+use crate::units::{AggTradeId, Symbol, UnixMillis};
 
 /// What is wrong with a text.
 pub(super) type Problem = String;
@@ -84,6 +85,77 @@ pub(super) fn duration(text: &str) -> Result<Duration, Problem> {
     })
 }
 
+/// `1m,ticks:1000`: each once.
+pub(super) fn bars(text: &str) -> Result<Vec<BarSpec>, Problem> {
+    let mut specs = Vec::new();
+    for part in text.split(',') {
+        let spec = part.trim().parse().map_err(|error: crate::bars::BarSpecError| error.to_string())?;
+        if specs.contains(&spec) {
+            return Err(format!("`{spec}` is there twice"));
+        }
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
+/// `max`, `1x`, `0.5x`, `10`.
+pub(super) fn speed(text: &str) -> Result<Speed, Problem> {
+    if text.eq_ignore_ascii_case("max") {
+        return Ok(Speed::Max);
+    }
+    let times = text.strip_suffix(['x', 'X']).unwrap_or(text);
+    number(times).map(Speed::Times).map_err(|_| "neither max nor a number such as 10x".to_owned())
+}
+
+pub(super) fn showing(text: &str) -> Result<Showing, Problem> {
+    choice(text, &[Showing::Auto, Showing::Always, Showing::Never].map(|when| (when.as_str(), when)))
+}
+
+/// Bytes: `500MB`, `20GiB`, `4096`.
+pub(super) fn size(text: &str) -> Result<u64, Problem> {
+    let unit_at = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(unit_at);
+    let unit = unit.trim().to_ascii_lowercase();
+    let factor: u64 = match unit.as_str() {
+        "" | "b" => 1,
+        "kb" | "k" => 1_000,
+        "mb" | "m" => 1_000_000,
+        "gb" | "g" => 1_000_000_000,
+        "tb" | "t" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return Err("not a size such as 500MB or 20GiB".to_owned()),
+    };
+    if count.is_empty() {
+        return Err("not a size such as 500MB or 20GiB".to_owned());
+    }
+    count
+        .parse::<u64>()
+        .ok()
+        .and_then(|count| count.checked_mul(factor))
+        .ok_or_else(|| "too large".to_owned())
+}
+
+/// `2026-11-01`, `2026-11-01T12:30`, RFC 3339 in UTC, or an id in plain digits.
+pub(super) fn bound(text: &str) -> Result<Bound, Problem> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return whole::<u64>(text)
+            .and_then(|id| i64::try_from(id).map_err(|_| "too large".to_owned()))
+            .map(|id| Bound::Id(AggTradeId(id)));
+    }
+    let not_a_time = || "neither a date or time in UTC (2026-11-01T12:30) nor an id".to_owned();
+    let spelled = match text.len() {
+        10 => format!("{text}T00:00:00Z"),
+        16 => format!("{text}:00Z"),
+        _ => text.to_owned(),
+    };
+    let time = humantime::parse_rfc3339_weak(&spelled).map_err(|_| not_a_time())?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| not_a_time())?;
+    i64::try_from(since.as_millis()).map(|ms| Bound::Time(UnixMillis(ms))).map_err(|_| not_a_time())
+}
+
 /// One of some words, in any case.
 fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Problem> {
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
@@ -128,6 +200,37 @@ mod tests {
         for text in ["", "-1", "+1", "1.0", "1e3", "1_000", "1,000", " 1", "٣", "0x10"] {
             assert_eq!(whole::<u64>(text).unwrap_err(), "not a whole number", "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_end_of_a_range_is_a_time_in_utc_or_an_id() {
+        for (text, bound) in [
+            ("1970-01-02", Bound::Time(UnixMillis(86_400_000))),
+            ("1970-01-01T00:01", Bound::Time(UnixMillis(60_000))),
+            ("1970-01-01 00:00:01", Bound::Time(UnixMillis(1_000))),
+            ("1970-01-01T00:00:01.25Z", Bound::Time(UnixMillis(1_250))),
+            ("3249829971", Bound::Id(AggTradeId(3_249_829_971))),
+        ] {
+            assert_eq!(super::bound(text), Ok(bound), "{text}");
+        }
+        for text in ["", "today", "2026-13-01", "2026-11-31T00:00", "-5", "1e9", "99999999999999999999"] {
+            assert!(super::bound(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_speeds_are_read_with_their_units() {
+        for (text, bytes) in [("4096", 4096), ("500MB", 500_000_000), ("20 GiB", 20 << 30), ("1k", 1_000)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MB", "1.5GB", "-1", "5 parsecs", "99999999999999999999", "99999999999TB"] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+        assert_eq!(
+            [speed("MAX"), speed("10x"), speed("0.5")].map(Result::unwrap),
+            [Speed::Max, Speed::Times(10.0), Speed::Times(0.5)]
+        );
+        assert!(speed("fast").is_err());
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::ledger::{self, Foreign};
 use super::options::OptionSpec;
-use super::{Config, QueueLimits};
+use super::{Bound, Config, QueueLimits, Speed};
+use crate::bars::BarSpec;
 use crate::feed::tls::{CaFileError, ExtraRoots};
+use crate::snapshot::Market;
 
 /// The largest `--queue-size`.
 pub(super) const MAX_QUEUE_FRAMES: usize = 16_777_216;
@@ -27,6 +29,17 @@ const MAX_HOLD_SIZE: usize = 16_777_216;
 const STATS_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;
 // Bounded, so that a deadline never leaves the clock's range.
 const DURATION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3650 * 86_400);
+const RECORD_KEEP: RangeInclusive<Duration> = HOUR..=Duration::from_secs(3650 * 86_400);
+/// The smallest `--record-limit` and `--memory`.
+const MIB: u64 = 1 << 20;
+/// The largest `--memory`.
+const TIB: u64 = 1 << 40;
+const THREADS: RangeInclusive<usize> = 1..=64;
+const PARALLEL: RangeInclusive<u8> = 1..=8;
+const SPEED: RangeInclusive<f64> = 0.001..=1_000_000.0;
+/// The most `--bars`.
+const MAX_BARS: usize = 16;
+const WRITTEN: [&str; 4] = [".csv", ".jsonl", ".jsonl.zst", ".parquet"];
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -79,6 +92,9 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     if let Some(value) = config.duration {
         duration("duration", value, &DURATION);
     }
+    if let Some(value) = config.record.keep {
+        duration("record-keep", value, &RECORD_KEEP);
+    }
     if let Some(problem) = outside(&lines.redundancy, &(1..=MAX_REDUNDANCY)) {
         add("redundancy", lines.redundancy.to_string(), problem);
     }
@@ -101,8 +117,57 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     if let Err(problem) = normal_directives(&config.log.level) {
         add("log-level", config.log.level.clone(), &problem);
     }
+    if config.bars.specs.len() > MAX_BARS {
+        add("bars", config.bars.specs.len().to_string(), "more than 16");
+    }
+    if let Some(path) = &config.write {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if !WRITTEN.iter().any(|ending| name.ends_with(ending) && name.len() > ending.len()) {
+            add("write", path.display().to_string(), "no known ending");
+        } else if cfg!(not(feature = "parquet")) && name.ends_with(".parquet") {
+            add("write", path.display().to_string(), "built without the feature `parquet`");
+        }
+    }
+    if let Some(limit) = config.record.limit
+        && let Some(problem) = outside(&limit, &(MIB..=u64::MAX))
+    {
+        add("record-limit", limit.to_string(), problem);
+    }
+    let replay = &config.replay;
+    if let (Some(Bound::Time(from)), Some(Bound::Time(to))) = (replay.from, replay.to)
+        && to < from
+    {
+        add("to", String::new(), "before --from");
+    }
+    if let (Some(Bound::Id(from)), Some(Bound::Id(to))) = (replay.from, replay.to)
+        && to < from
+    {
+        add("to", to.0.to_string(), "before --from");
+    }
+    if let Speed::Times(times) = replay.speed
+        && !SPEED.contains(&times)
+    {
+        add("speed", replay.speed.to_string(), "out of range");
+    }
+    if let Some(problem) = outside(&replay.memory, &(MIB..=TIB)) {
+        add("memory", replay.memory.to_string(), problem);
+    }
+    if let Some(threads) = replay.threads
+        && let Some(problem) = outside(&threads, &THREADS)
+    {
+        add("threads", threads.to_string(), problem);
+    }
+    if let Some(problem) = outside(&config.fetch.parallel, &PARALLEL) {
+        add("parallel", config.fetch.parallel.to_string(), problem);
+    }
     if config.count == Some(0) {
         add("count", "0".to_owned(), "too small");
+    }
+    let mut by_worth = config.bars.specs.iter().filter(|spec| matches!(spec, BarSpec::Notional(_)));
+    if let (Market::CoinM, Some(spec)) = (config.market, by_worth.next()) {
+        let violation = violation("bars", spec.to_string(), "no trade of a contract tells what it is worth");
+        let remedy = "take volume:N, in contracts, on --market coinm".to_owned();
+        found.push(Violation { remedy: Some(remedy), ..violation });
     }
     if let Some(rest_url) = &repair.rest_url
         && let Err(Foreign { problem, remedy }) = ledger::check(rest_url, endpoint)

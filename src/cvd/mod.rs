@@ -116,7 +116,7 @@ impl Cvd {
     ///
     /// # Errors
     /// [`BadPoint`] if its quantity or its price is not positive or the sum would leave `i128`.
-    #[inline]
+    #[inline(always)]
     pub fn apply(&mut self, trade: &AggTrade) -> Result<Reading, BadPoint> {
         if trade.price.units() <= 0 && trade.qty.units() > 0 {
             return Err(self.refuse(BadPointReason::Price));
@@ -208,7 +208,7 @@ impl Cvd {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, qty: Qty, side: Aggressor) -> Result<Reading, BadPoint> {
         if qty.units() <= 0 {
             return Err(self.refuse(BadPointReason::Quantity));

@@ -10,6 +10,7 @@ use crate::units::QtyDelta;
 /// The complete state of a [`Cvd`], but for its settings. A calculator made from it with the same settings
 /// gives the same bits as the one it was read from, for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct CvdState {
     /// Where CVD began, and begins again after [`Cvd::reset`].
     pub start: QtyDelta,

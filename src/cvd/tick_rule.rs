@@ -10,6 +10,7 @@ pub const MAX_SIDE_AGE_MS: i64 = 2_000;
 
 /// What the tick rule remembers of the accepted trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "net", derive(serde::Serialize, serde::Deserialize))]
 pub struct TickRuleState {
     /// The price of the last accepted trade that had one.
     pub last_price: Option<Price>,

@@ -55,6 +55,34 @@ impl U256 {
         product
     }
 
+    /// `self + a² − b²`.
+    #[inline]
+    pub(crate) fn exchange(self, a: i128, b: i128) -> Self {
+        let (near_a, near_b) = (a as i64, b as i64);
+        if self.hi == 0 && i128::from(near_a) == a && i128::from(near_b) == b {
+            let square = |near: i64| (i128::from(near) * i128::from(near)) as u128;
+            let (sum, carry) = self.lo.overflowing_add(square(near_a));
+            let (lo, borrow) = sum.overflowing_sub(square(near_b));
+            if !carry && !borrow {
+                return Self { hi: 0, lo };
+            }
+        }
+        self.exchange_far(a, b)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn exchange_far(self, a: i128, b: i128) -> Self {
+        self.wrapping_add(Self::square(a)).wrapping_sub(Self::square(b))
+    }
+
+    /// `value²`.
+    #[inline]
+    pub(crate) const fn square(value: i128) -> Self {
+        let magnitude = value.unsigned_abs();
+        Self::product(magnitude, magnitude)
+    }
+
     /// The value, if it fits 128 bits.
     #[inline]
     pub(crate) const fn to_u128(self) -> Option<u128> {
@@ -64,9 +92,12 @@ impl U256 {
     /// The nearest double, ties to even.
     #[inline]
     pub(crate) fn to_f64(self) -> f64 {
-        if self.hi == 0 {
-            return self.lo as f64;
-        }
+        if self.hi == 0 { nearest_f64(self.lo) } else { self.far_to_f64() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn far_to_f64(self) -> f64 {
         let shift = self.hi.leading_zeros();
         let (top, rest) = if shift == 0 {
             (self.hi, self.lo)
@@ -81,9 +112,52 @@ impl U256 {
     }
 }
 
+/// `value as f64`, bit for bit and without a call: the nearest double, ties to even.
+#[inline]
+fn nearest_f64(value: u128) -> f64 {
+    let zeros = value.leading_zeros();
+    if zeros > 64 {
+        return value as u64 as i64 as f64;
+    }
+    // A double keeps 53 of these 62 bits. Whatever lies below them only has to break ties, for which one bit is enough.
+    let shift = 66 - zeros;
+    let top = (value >> shift) as i64 | i64::from(value << (128 - shift) != 0);
+    // The result is below 2^128, so scaling by a power of two is exact.
+    top as f64 * f64::from_bits(u64::from(1023 + shift) << 52)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_short_way_to_a_double_is_the_long_way_bit_for_bit() {
+        let edges = [53, 54, 62, 63, 64, 65, 107, 127].map(|bit| 1u128 << bit);
+        let edges = edges
+            .into_iter()
+            .flat_map(|edge| [edge - 1, edge, edge + 1, edge | edge >> 53, edge | edge >> 54]);
+        let near_ties = (54..128).flat_map(|bit| {
+            let (edge, tie) = (1u128 << bit, 1u128 << (bit - 53));
+            [edge | tie, (edge | tie) - 1, edge | tie | 1, edge | tie << 1 | tie, (edge | tie << 1 | tie) - 1]
+        });
+        for value in samples().flat_map(|(a, b)| [a, b]).chain(edges).chain(near_ties) {
+            assert_eq!(nearest_f64(value).to_bits(), (value as f64).to_bits(), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_exchange_is_a_sum_and_a_difference() {
+        for (a, b) in samples() {
+            let (a, b) = (a as i128 >> 40, b as i128 >> 40);
+            for base in [U256::ZERO, U256::square(b), U256 { hi: 0, lo: u128::MAX }, U256 { hi: 9, lo: 1 }] {
+                let expected = base.wrapping_add(U256::square(a)).wrapping_sub(U256::square(b));
+                assert_eq!(base.exchange(a, b), expected, "{a} {b}");
+                let (a, b) = (a >> 60, b >> 60);
+                let expected = base.wrapping_add(U256::square(a)).wrapping_sub(U256::square(b));
+                assert_eq!(base.exchange(a, b), expected, "{a} {b}");
+            }
+        }
+    }
 
     /// The decimal text of a value, by doubling decimal digits: nothing in common with the code above.
     fn decimal(value: U256) -> String {

@@ -108,21 +108,23 @@ impl LevelWindow {
             self.started = true;
             return;
         }
-        self.sum += self.current;
-        self.squares = self.squares.wrapping_add(square(self.current));
-        self.current += i128::from(step);
-        if self.len < self.steps.len() {
-            self.steps[self.len] = step;
-            self.len += 1;
-        } else {
+        if self.len == self.steps.len() {
             self.replace_oldest(step);
+            return;
         }
+        self.sum += self.current;
+        self.squares = self.squares.wrapping_add(U256::square(self.current));
+        self.current += i128::from(step);
+        self.steps[self.len] = step;
+        self.len += 1;
     }
 
+    /// The current value takes the place of the oldest of the baseline.
     #[inline]
     fn replace_oldest(&mut self, step: i64) {
-        self.sum -= self.oldest;
-        self.squares = self.squares.wrapping_sub(square(self.oldest));
+        self.sum += self.current - self.oldest;
+        self.squares = self.squares.exchange(self.current, self.oldest);
+        self.current += i128::from(step);
         // With room for one value the step out of the oldest is the one the current value joined by.
         self.oldest += i128::from(std::mem::replace(&mut self.steps[self.head], step));
         self.head += 1;
@@ -138,7 +140,7 @@ impl LevelWindow {
         let (c, n) = (self.oldest, self.len as u64);
         // Σ(y − c)² = Σy² − 2c·Σy + n·c². The sign of c·Σy decides between taking and adding.
         let cross = U256::product(c.unsigned_abs(), self.sum.unsigned_abs()).wrapping_mul(2);
-        let grown = self.squares.wrapping_add(square(c).wrapping_mul(n));
+        let grown = self.squares.wrapping_add(U256::square(c).wrapping_mul(n));
         let same_sign = (c < 0) == (self.sum < 0);
         self.squares = if same_sign { grown.wrapping_sub(cross) } else { grown.wrapping_add(cross) };
         self.sum -= i128::from(n) * c;
@@ -171,14 +173,8 @@ impl LevelWindow {
             let sum = u128::from(self.sum.unsigned_abs() as u64);
             return U256::from_u128(u128::from(n) * squares - sum * sum);
         }
-        self.squares.wrapping_mul(n).wrapping_sub(square(self.sum))
+        self.squares.wrapping_mul(n).wrapping_sub(U256::square(self.sum))
     }
-}
-
-#[inline]
-const fn square(value: i128) -> U256 {
-    let magnitude = value.unsigned_abs();
-    U256::product(magnitude, magnitude)
 }
 
 #[cfg(test)]

@@ -306,12 +306,16 @@ impl ExchangeBuilder {
             orders: to_obey,
             stop: stop.subscribe(),
         };
+        #[cfg(feature = "replay")]
+        let archive = super::archive::Archive::default();
         let missing: Arc<[_]> = self.rest_missing.into();
         let rest_port = Rest {
             shared,
             ledger: ledger.clone(),
             script: rest_script.clone(),
             missing: Arc::clone(&missing),
+            #[cfg(feature = "replay")]
+            archive: archive.clone(),
         };
         let tasks = vec![
             tokio::spawn(directing),
@@ -324,6 +328,8 @@ impl ExchangeBuilder {
             pipes,
             rest_script,
             rest_missing: missing,
+            #[cfg(feature = "replay")]
+            archive,
             symbols,
             market,
             routing,

@@ -17,6 +17,10 @@
 //! # std::io::Result::Ok(()) }).unwrap();
 //! ```
 
+#[cfg(feature = "replay")]
+mod archive;
+#[cfg_attr(not(feature = "replay"), allow(dead_code, reason = "the archive alone needs some of it"))]
+mod body;
 mod builder;
 mod clock;
 mod connection;
@@ -52,6 +56,8 @@ use crate::feed::Network;
 use crate::snapshot::Market;
 use crate::units::{AggTradeId, IdRange, Symbol};
 
+#[cfg(feature = "replay")]
+pub use archive::{Archive, ArchiveCounts, ArchiveFault, ArchiveRequest};
 pub use builder::ExchangeBuilder;
 pub use control::ErrorShape;
 pub use ledger::Ledger;
@@ -74,6 +80,8 @@ pub struct Exchange {
     pipes: Option<Arc<PipeNetwork>>,
     rest_script: RestScript,
     rest_missing: Arc<[RangeInclusive<i64>]>,
+    #[cfg(feature = "replay")]
+    archive: Archive,
     symbols: Vec<Symbol>,
     market: Market,
     routing: Routing,
@@ -122,6 +130,12 @@ impl Exchange {
     /// `http://127.0.0.1:PORT`, to which `/fapi/v1/aggTrades` and the like are to be added.
     pub fn rest_url(&self) -> String {
         format!("http://{}", self.rest_address)
+    }
+
+    /// Its archive, which is at [`Exchange::rest_url`] and empty at first.
+    #[cfg(feature = "replay")]
+    pub fn archive(&self) -> &Archive {
+        &self.archive
     }
 
     /// The way to its two ports: of an exchange in memory the only one.

@@ -1,13 +1,11 @@
-//! The REST port: pages of trades, the time and the listings, all from the same ledger.
+//! The REST port: pages of trades, the time and the listings, all from the same ledger; and the archive.
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri};
@@ -16,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::body::Page;
 use super::connection::Shared;
 use super::ledger::Ledger;
 use super::limits::TooMany;
@@ -32,6 +31,8 @@ pub(super) struct Rest {
     pub(super) ledger: Ledger,
     pub(super) script: RestScript,
     pub(super) missing: Arc<[std::ops::RangeInclusive<i64>]>,
+    #[cfg(feature = "replay")]
+    pub(super) archive: super::archive::Archive,
 }
 
 impl Rest {
@@ -70,6 +71,10 @@ impl Rest {
 
     /// Answers with what is true now, be it that the answer takes its time.
     async fn respond(&self, request: Request<Incoming>) -> Result<Response<Page>, Infallible> {
+        #[cfg(feature = "replay")]
+        if request.uri().path().starts_with("/data/") {
+            return Ok(self.archive.answer(&request));
+        }
         let (response, slowness) = self.decide(request.uri());
         if !slowness.is_zero() {
             sleep(slowness).await;
@@ -134,54 +139,11 @@ fn refused(refusal: &TooMany) -> Response<Page> {
 }
 
 fn page(answer: Answer, cut: bool) -> Response<Page> {
-    let mut body = answer.body;
-    let len = body.len() as u64;
-    if cut {
-        body.truncate(body.len() / 2);
-    }
-    let mut response = Response::new(Page { rest: Some(body.into()), left: len, cut, flushed: false });
+    let half = answer.body.len() / 2;
+    let body = Page::whole(answer.body);
+    let mut response = Response::new(if cut { body.cut_after(half) } else { body });
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let json = HeaderValue::from_static("application/json;charset=UTF-8");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
-}
-
-/// A body that may break off before its announced length.
-struct Page {
-    rest: Option<Bytes>,
-    left: u64,
-    cut: bool,
-    flushed: bool,
-}
-
-impl Body for Page {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(bytes) = self.rest.take() {
-            self.left = self.left.saturating_sub(bytes.len() as u64);
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        if !self.cut {
-            return Poll::Ready(None);
-        }
-        if !std::mem::replace(&mut self.flushed, true) {
-            // One breath for hyper to flush the half: an error would throw it away.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionReset))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && !self.cut
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
 }

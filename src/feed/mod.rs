@@ -19,6 +19,8 @@ pub mod tls;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub use backoff::ConnectionBudget;
@@ -34,11 +36,11 @@ pub use steering::{Renewal, Steering};
 use crate::snapshot::Stamp;
 
 /// A standing connection: one, or two when redundant. It outlives its sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct LineId(pub u8);
 
 /// One life of a line, from handshake to end; counts up from 1 over the whole process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct SessionId(pub u64);
 
 /// One text message as it arrived, and where it came from.
@@ -58,7 +60,7 @@ pub struct Frame {
 }
 
 /// What happened to a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkChange {
     /// The handshake is done.
     Opened,
@@ -67,7 +69,7 @@ pub enum LinkChange {
 }
 
 /// A change of a line, in order with its frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkEvent {
     /// The line.
     pub line: LineId,

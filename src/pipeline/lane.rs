@@ -1,10 +1,12 @@
 //! One market and symbol: its ids, its numbers, and what it has to tell about them.
 
+use super::flow::FlowSum;
 use super::lines::Side;
-use super::{Event, LaneIds, PipelineCounts};
+use super::{Event, LaneIds, PipelineCounts, Telling};
+use crate::bars::{BarBuilder, Built, ClosedBar, MOST_EMPTY_BARS};
 use crate::cvd::Cvd;
 use crate::repair::HOLES_PER_LANE;
-use crate::sequence::{Change, Sequence, Step};
+use crate::sequence::{Arrival, Change, Sequence, Step};
 use crate::snapshot::{Coverage, Gap, GapCause, GapEvent, LaneSummary, Market, Snapshot, Stamp, TradeSource};
 use crate::trade::AggTrade;
 use crate::units::{IdRange, Symbol, UnixMillis};
@@ -20,6 +22,8 @@ pub(super) struct Lane {
     pub(super) side: Side,
     pub(super) applied: u64,
     pub(super) applied_before_epoch: u64,
+    /// What the applied trades add up to.
+    pub(super) flow: FlowSum,
     pub(super) coverage: Coverage,
     /// How many losses of ours were known when the last trade arrived.
     pub(super) losses_seen: u64,
@@ -27,10 +31,18 @@ pub(super) struct Lane {
     pub(super) held: usize,
     /// It is among the lanes whose holes have changed.
     pub(super) is_marked: bool,
+    /// What gathers its bars.
+    pub(super) bars: Vec<BarBuilder>,
 }
 
 impl Lane {
-    pub(super) fn new(market: Market, symbol: Symbol, calculator: Cvd, sequence: Sequence) -> Self {
+    pub(super) fn new(
+        market: Market,
+        symbol: Symbol,
+        calculator: Cvd,
+        sequence: Sequence,
+        bars: Vec<BarBuilder>,
+    ) -> Self {
         Self {
             market,
             symbol,
@@ -39,10 +51,12 @@ impl Lane {
             side: Side::default(),
             applied: 0,
             applied_before_epoch: 0,
+            flow: FlowSum::NONE,
             coverage: Coverage::default(),
             losses_seen: 0,
             held: 0,
             is_marked: false,
+            bars,
         }
     }
 
@@ -56,7 +70,8 @@ impl Lane {
     }
 
     /// Lets a trade, which is the next one, move the numbers.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "the pipeline's own, lent for one trade")]
     pub(super) fn apply(
         &mut self,
         at: usize,
@@ -64,12 +79,14 @@ impl Lane {
         source: TradeSource,
         received: Option<Stamp>,
         counts: &mut PipelineCounts,
+        bar_room: &mut u64,
         emit: &mut impl FnMut(Event<'_>),
     ) {
         match self.calculator.apply(trade) {
             Ok(reading) => {
                 self.applied += 1;
                 counts.applied += 1;
+                self.flow.add(trade, reading.cvd);
                 emit(Event::Trade(Snapshot {
                     lane: at,
                     market: self.market,
@@ -81,10 +98,107 @@ impl Lane {
                     reading,
                     coverage: &self.coverage,
                 }));
+                if !self.bars.is_empty() {
+                    self.gather(at, trade, received, bar_room, emit);
+                }
             }
             Err(bad) => {
                 counts.bad_points += 1;
                 emit(Event::BadPoint { symbol: &self.symbol, trade, bad });
+            }
+        }
+    }
+
+    /// Lets rows of a table, which are the next ones, move the numbers.
+    pub(super) fn apply_run(
+        &mut self,
+        at: usize,
+        mut run: &[AggTrade],
+        telling: Telling,
+        counts: &mut PipelineCounts,
+        emit: &mut impl FnMut(Event<'_>),
+    ) {
+        while let Some(first) = run.first() {
+            let untold = match self.bars.is_empty() {
+                true => {
+                    usize::try_from(telling.untold_after(self.applied)).unwrap_or(usize::MAX).min(run.len())
+                }
+                false => 0,
+            };
+            if untold == 0 {
+                self.coverage.last_id = Some(first.id);
+                let room = &mut { MOST_EMPTY_BARS };
+                self.apply(at, first, TradeSource::File, None, counts, room, emit);
+                run = &run[1..];
+            } else {
+                let (quiet, rest) = run.split_at(untold);
+                self.apply_untold(quiet, counts, emit);
+                run = rest;
+            }
+        }
+    }
+
+    /// The same for rows that nobody looks at: what each of them did need not even be put together.
+    #[inline(never)]
+    fn apply_untold(
+        &mut self,
+        trades: &[AggTrade],
+        counts: &mut PipelineCounts,
+        emit: &mut impl FnMut(Event<'_>),
+    ) {
+        self.coverage.last_id = trades.last().map(|trade| trade.id).or(self.coverage.last_id);
+        let mut bad_points = 0;
+        for trade in trades {
+            match self.calculator.apply(trade) {
+                Ok(reading) => self.flow.add(trade, reading.cvd),
+                Err(bad) => {
+                    bad_points += 1;
+                    emit(Event::BadPoint { symbol: &self.symbol, trade, bad });
+                }
+            }
+        }
+        let applied = trades.len() as u64 - bad_points;
+        self.applied += applied;
+        counts.applied += applied;
+        counts.bad_points += bad_points;
+    }
+
+    /// Lets a trade into the bars.
+    #[inline(never)]
+    fn gather(
+        &mut self,
+        at: usize,
+        trade: &AggTrade,
+        received: Option<Stamp>,
+        room: &mut u64,
+        emit: &mut impl FnMut(Event<'_>),
+    ) {
+        let Self { market, symbol, bars, coverage, calculator, .. } = self;
+        let reading = &calculator.reading();
+        for builder in bars {
+            let spec = builder.spec();
+            builder.apply(trade, reading, coverage.epoch, room, |built| {
+                emit(match built {
+                    Built::Closed(bar) => {
+                        let (market, closed_by) = (*market, Some(trade));
+                        Event::Bar(ClosedBar { lane: at, market, symbol, spec, bar, closed_by, received })
+                    }
+                    Built::LeftOut { bars, from, to } => {
+                        Event::EmptyBarsLeftOut { symbol, spec, bars, from, to }
+                    }
+                });
+            });
+        }
+    }
+
+    /// Ends the bars that gather, unfinished.
+    pub(super) fn end_bars(&mut self, at: usize, emit: &mut impl FnMut(Event<'_>)) {
+        let Self { market, symbol, bars, .. } = self;
+        for builder in bars {
+            let (market, spec) = (*market, builder.spec());
+            if let Some(bar) = &builder.end() {
+                let (closed_by, received) = (None, None);
+                emit(Event::Bar(ClosedBar { lane: at, market, symbol, spec, bar, closed_by, received }));
             }
         }
     }
@@ -96,6 +210,7 @@ impl Lane {
         now: Option<Stamp>,
         counts: &mut PipelineCounts,
         limit: u64,
+        bar_room: &mut u64,
         emit: &mut impl FnMut(Event<'_>),
     ) {
         while counts.applied < limit
@@ -107,12 +222,14 @@ impl Lane {
             }
             match step {
                 Step::Trade(arrival) => {
-                    self.apply(at, &arrival.trade, arrival.source, arrival.received, counts, emit);
+                    let Arrival { trade, source, received } = arrival;
+                    self.apply(at, &trade, source, received, counts, bar_room, emit);
                 }
                 Step::Opened(change) => emit(self.gap(at, GapEvent::Opened, change, now)),
                 Step::Repaired(change) => emit(self.gap(at, GapEvent::Repaired, change, now)),
                 Step::Unrepaired(change) => {
                     self.calculator.restart_window();
+                    self.bars.iter_mut().for_each(BarBuilder::lose);
                     emit(self.gap(at, GapEvent::Unrepaired, change, now));
                 }
                 Step::Discarded { trades } => {
@@ -135,6 +252,7 @@ impl Lane {
     /// The exchange numbers anew: the epoch ends with its own record, and everything begins again.
     fn begin_epoch(&mut self, at: usize, now: Option<Stamp>, emit: &mut impl FnMut(Event<'_>)) {
         let Coverage { epoch, first_id, last_id, .. } = self.coverage;
+        self.end_bars(at, emit);
         if let (Some(from), Some(to)) = (first_id, last_id) {
             let trades = self.applied - self.applied_before_epoch;
             let change = unopened(IdRange { from, to }, trades, GapCause::Restart, UnixMillis(0));
@@ -200,6 +318,8 @@ impl Lane {
             conflicts: counts.conflicts,
             held_trades: self.sequence.held() as u64,
             open: self.sequence.open_range(),
+            holes: counts.gaps,
+            flow: self.flow.told(),
         }
     }
 }

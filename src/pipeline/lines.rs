@@ -1,6 +1,8 @@
 //! Which connections are up and what each of them brings: for holes that another connection may fill, for the question
 //! whether a new one may take over from an old one, and for who is first.
 
+use serde::{Deserialize, Serialize};
+
 use crate::feed::{LineId, LinkChange, LinkEvent, SessionId};
 use crate::metrics::Histogram;
 use crate::snapshot::Stamp;
@@ -12,15 +14,17 @@ pub const MAX_SESSIONS: usize = 6;
 pub const MAX_LINES: usize = 3;
 
 /// Every connection that is up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lines {
     /// In the order in which they opened.
     live: Vec<LiveSession>,
+    /// Told in statistics alone, which no recording has to give again.
+    #[serde(skip)]
     races: [Race; MAX_LINES],
 }
 
 /// A connection that is up, and the last trade it brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveSession {
     /// The line it is a session of.
     pub line: LineId,
@@ -151,7 +155,7 @@ impl LiveSession {
 }
 
 /// The trades of one lane while several sessions are up: what each of them has reached, and who brought the last ones.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Side {
     reaches: Vec<Reach>,
     /// A ring by id; empty until the first trade.
@@ -159,7 +163,7 @@ pub(super) struct Side {
 }
 
 /// What a session has brought of a lane since there were several.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Reach {
     pub(super) session: SessionId,
     pub(super) first: i64,
@@ -168,7 +172,7 @@ pub(super) struct Reach {
     pub(super) at: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Brought {
     id: i64,
     session: SessionId,
@@ -208,6 +212,11 @@ impl Side {
             *place = Brought { id, session: from.session, line: from.line, at };
         }
         None
+    }
+
+    /// Whether trades can have left it like this.
+    pub(super) fn is_sound(&self) -> bool {
+        self.reaches.len() <= MAX_SESSIONS && (self.brought.is_empty() || self.brought.len() == REMEMBERED)
     }
 
     /// What a session has brought of this lane.

@@ -102,7 +102,8 @@ impl Pipeline {
             None if self.lanes.len() >= super::MAX_LANES => return Err(ResumeError::TooManyLanes),
             None => self.open_lane(state.market, state.symbol.clone()),
         };
-        let mut lane = Lane::new(state.market, state.symbol.clone(), calculator, sequence);
+        let bars = self.config.bars.clone();
+        let mut lane = Lane::new(state.market, state.symbol.clone(), calculator, sequence, bars);
         (lane.applied, lane.applied_before_epoch) = (state.applied, state.applied_before_epoch);
         lane.coverage.epoch = state.epoch;
         lane.cover();

@@ -13,6 +13,7 @@ fn pipeline(repairs: bool, hold_size: usize) -> Pipeline {
         calculator: CvdConfig { z_window: 10, z_warmup: Some(2), ema_alpha: 0.2 },
         repairs,
         hold_size,
+        bars: Vec::new(),
     })
     .unwrap()
 }
@@ -32,11 +33,7 @@ fn trade(id: i64, qty: i64) -> AggTrade {
 }
 
 fn row(id: i64, qty: i64) -> Input {
-    Input::Row(FileRow {
-        market: Market::UsdM,
-        symbol: Symbol::new("BTCUSDT").unwrap(),
-        trade: trade(id, qty),
-    })
+    Input::Rows(Rows::one(Market::UsdM, Symbol::new("BTCUSDT").unwrap(), trade(id, qty)))
 }
 
 /// A trade of 1 from the stream.
@@ -96,8 +93,7 @@ fn a_void_row_belongs_to_the_ids_but_moves_no_number() {
     assert_eq!(ends(&[row(1, 0)]), (0, 1, Some(1), Some(1)));
     assert_eq!(ends(&[row(2, 5), row(3, 5), row(4, -1)]), (2, 4, Some(1), Some(4)));
     let free = AggTrade { price: Price::from_units(0), ..trade(5, 1) };
-    let free =
-        Input::Row(FileRow { market: Market::UsdM, symbol: Symbol::new("BTCUSDT").unwrap(), trade: free });
+    let free = Input::Rows(Rows::one(Market::UsdM, Symbol::new("BTCUSDT").unwrap(), free));
     assert_eq!(ends(&[free, row(6, 1)]), (3, 6, Some(1), Some(6)));
 }
 
@@ -218,4 +214,60 @@ fn what_waits_is_bounded_and_joins_the_hole() {
     told(&mut pipeline, &[reply(0, page)]);
     let lane = pipeline.summaries().remove(0);
     assert_eq!((lane.trades, lane.coverage.quality, lane.open), (30, Quality::Complete, None));
+}
+
+#[test]
+fn a_block_of_rows_says_what_its_rows_say_and_a_limit_stops_within_it() {
+    let (market, symbol) = (Market::UsdM, Symbol::new("BTCUSDT").unwrap());
+    let ids = [1, 2, 4, 4, 5, 3, 6, 9, 10];
+    let one_by_one: Vec<_> = ids.iter().map(|id| row(*id, 1)).collect();
+    let trades = ids.iter().map(|id| trade(*id, 1)).collect();
+    let block = Input::Rows(Rows { market, symbol, trades });
+    let (mut single, mut blocks) = (pipeline(false, 8), pipeline(false, 8));
+    assert_eq!(told(&mut blocks, std::slice::from_ref(&block)), told(&mut single, &one_by_one));
+    assert_eq!(blocks.counts(), single.counts());
+    assert_eq!(blocks.summaries(), single.summaries());
+
+    let mut limited = pipeline(false, 8);
+    limited.stop_after(4);
+    told(&mut limited, &[block]);
+    assert_eq!((limited.counts().applied, limited.counts().messages), (4, 5), "the repeated one included");
+}
+
+#[test]
+fn rows_that_nobody_looks_at_move_the_numbers_all_the_same() {
+    let (market, symbol) = (Market::UsdM, Symbol::new("BTCUSDT").unwrap());
+    let block = |ids: std::ops::Range<i64>| {
+        let trades = ids.map(|id| trade(id, (id % 7) * (id % 3))).collect();
+        Input::Rows(Rows { market, symbol: symbol.clone(), trades })
+    };
+    let blocks = [block(1..40), block(40..41), block(43..100)];
+    for telling in [(0, 0), (5, 0), (5, 10), (0, 1), (3, 7)] {
+        let (mut quiet, mut all) = (pipeline(false, 8), pipeline(false, 8));
+        let (first, every) = telling;
+        quiet.tell(Telling { first, every });
+        let (mut heard, mut ordinals) = (Vec::new(), Vec::new());
+        for block in &blocks {
+            quiet.step(block, &mut |event| {
+                if let Event::Trade(it) = event {
+                    heard.push((it.ordinal, it.reading, *it.coverage));
+                }
+            });
+            all.step(block, &mut |event| {
+                if let Event::Trade(it) = event {
+                    ordinals.push((it.ordinal, it.reading, *it.coverage));
+                }
+            });
+        }
+        assert_eq!(quiet.summaries(), all.summaries());
+        assert_eq!(quiet.counts(), all.counts());
+        let is_told = |ordinal: u64| ordinal <= first || every > 0 && ordinal.is_multiple_of(every);
+        let told: Vec<_> = ordinals.iter().filter(|(ordinal, ..)| is_told(*ordinal)).collect();
+        assert!(told.iter().all(|told| heard.contains(told)), "{telling:?}");
+        // What opens a lane or stands behind a hole comes another way, and is told.
+        assert!(
+            heard.len() <= told.len() + 2 && heard.iter().all(|one| ordinals.contains(one)),
+            "{telling:?}"
+        );
+    }
 }

@@ -1,13 +1,16 @@
-//! The state of the connection as it is told, and its cause: pure, time is an argument.
+//! The state of the connection as it is told, and its cause: pure, time is an argument, in nanoseconds of the monotonic
+//! clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use serde::{Deserialize, Serialize};
 
 use crate::feed::SessionId;
 use crate::report::LinkStatus;
 use crate::silence::{Cause, Finding, Newest, Rate, Route, UNKNOWN_PATIENCE};
+use crate::snapshot::Stamp;
+use crate::source::Surroundings;
 use crate::units::Symbol;
 
 /// A pause of what is lively is no state of its own before.
@@ -24,23 +27,23 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 const SYMBOL_AGAIN: Duration = Duration::from_secs(600);
 
 /// What is told of the connection.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LinkState {
     pub(super) status: LinkStatus,
-    pub(super) since: Instant,
+    pub(super) since: u64,
     pub(super) cause: Option<Cause>,
     settings: LinkSettings,
     sessions: BTreeSet<SessionId>,
     ever_up: bool,
     acknowledged: bool,
     /// When the connection opened or closed.
-    turned_at: Instant,
+    turned_at: u64,
     /// The last trade that this connection brought.
-    last_trade: Option<Instant>,
+    last_trade: Option<u64>,
     rate: Rate,
     /// The trades that had arrived at the last look, and when it saw some.
     counted: u64,
-    counted_at: Option<Instant>,
+    counted_at: Option<u64>,
     /// What REST said about lanes since the last trade.
     findings: BTreeMap<usize, (Symbol, Finding)>,
     /// Symbols that nobody can trade now, and the exchange's word for it.
@@ -48,11 +51,11 @@ pub(super) struct LinkState {
     /// Symbols that traded, but that the exchange does not list.
     unlisted: BTreeSet<Symbol>,
     /// When a silent symbol was told of last.
-    told: BTreeMap<usize, Instant>,
+    told: BTreeMap<usize, u64>,
 }
 
 /// What the state depends on besides what happens.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LinkSettings {
     /// Whether a subscription has to be acknowledged.
     pub(super) awaits_ack: bool,
@@ -61,17 +64,6 @@ pub(super) struct LinkSettings {
     pub(super) symbols: usize,
     /// How long a silence may be before the feed ends the session.
     pub(super) heartbeat_timeout: Duration,
-}
-
-/// What others know at the time of a look.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Surroundings {
-    /// How the last connection ended, or the last attempt failed.
-    pub(super) ended: Option<Cause>,
-    /// Why REST cannot be asked.
-    pub(super) trouble: Option<String>,
-    /// The exchange's time, as far as it is known, in milliseconds since 1970.
-    pub(super) exchange_now_ms: i64,
 }
 
 /// What a look changed.
@@ -84,7 +76,7 @@ pub(super) enum Change {
 }
 
 impl LinkState {
-    pub(super) fn new(settings: LinkSettings, now: Instant) -> Self {
+    pub(super) fn new(settings: LinkSettings, now: u64) -> Self {
         Self {
             status: LinkStatus::Connecting,
             since: now,
@@ -105,8 +97,13 @@ impl LinkState {
         }
     }
 
+    /// What it depends on besides what happens.
+    pub(super) fn settings(&self) -> &LinkSettings {
+        &self.settings
+    }
+
     /// A session opened. Of several only the first changes anything.
-    pub(super) fn opened(&mut self, session: SessionId, now: Instant) {
+    pub(super) fn opened(&mut self, session: SessionId, now: u64) {
         if self.sessions.is_empty() {
             self.ever_up = true;
             self.acknowledged = !self.settings.awaits_ack;
@@ -116,13 +113,13 @@ impl LinkState {
     }
 
     /// A session closed. Of several only the last changes anything.
-    pub(super) fn closed(&mut self, session: SessionId, now: Instant) {
+    pub(super) fn closed(&mut self, session: SessionId, now: u64) {
         if self.sessions.remove(&session) && self.sessions.is_empty() {
             self.turn(now);
         }
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn turn(&mut self, now: u64) {
         self.turned_at = now;
         self.last_trade = None;
         self.counted_at = None;
@@ -135,7 +132,7 @@ impl LinkState {
     }
 
     /// Trades of the stream arrived.
-    pub(super) fn traded(&mut self, now: Instant) {
+    pub(super) fn traded(&mut self, now: u64) {
         if !self.sessions.is_empty() {
             self.last_trade = Some(now);
             self.findings.clear();
@@ -143,15 +140,15 @@ impl LinkState {
     }
 
     /// REST answered about a lane. Whether its silence is to be told by itself, because others stream.
-    pub(super) fn found(&mut self, lane: usize, symbol: &Symbol, finding: Finding, now: Instant) -> bool {
+    pub(super) fn found(&mut self, lane: usize, symbol: &Symbol, finding: Finding, now: u64) -> bool {
         if self.sessions.is_empty() {
             return false;
         }
         self.findings.insert(lane, (symbol.clone(), finding));
-        if self.last_trade.is_none_or(|at| now.saturating_duration_since(at) >= OTHERS_STREAM) {
+        if self.last_trade.is_none_or(|at| since(now, at) >= OTHERS_STREAM) {
             return false;
         }
-        let is_due = self.told.get(&lane).is_none_or(|at| now.duration_since(*at) >= SYMBOL_AGAIN);
+        let is_due = self.told.get(&lane).is_none_or(|at| since(now, *at) >= SYMBOL_AGAIN);
         let tells = matches!(finding, Finding::NotDelivered { .. }) && is_due;
         if tells {
             self.told.insert(lane, now);
@@ -174,19 +171,19 @@ impl LinkState {
     }
 
     /// Once a second: how often trades come, of which so many have arrived by now.
-    pub(super) fn count(&mut self, arrived: u64, now: Instant) {
+    pub(super) fn count(&mut self, arrived: u64, now: u64) {
         let trades = arrived.saturating_sub(self.counted);
         self.counted = arrived;
         if trades == 0 {
             return;
         }
         if let Some(before) = self.counted_at.replace(now) {
-            self.rate.moved(now.duration_since(before), trades);
+            self.rate.moved(since(now, before), trades);
         }
     }
 
     /// What the state is now.
-    pub(super) fn look(&mut self, around: &Surroundings, now: Instant) -> Change {
+    pub(super) fn look(&mut self, around: &Surroundings, now: Stamp) -> Change {
         let (status, since, cause) = self.judge(around, now);
         let word = |cause: &Option<Cause>| cause.as_ref().map(Cause::as_str);
         let change = match (status == self.status, word(&cause) == word(&self.cause)) {
@@ -201,13 +198,14 @@ impl LinkState {
         change
     }
 
-    fn judge(&self, around: &Surroundings, now: Instant) -> (LinkStatus, Instant, Option<Cause>) {
+    fn judge(&self, around: &Surroundings, at: Stamp) -> (LinkStatus, u64, Option<Cause>) {
+        let now = at.mono_ns;
         if self.sessions.is_empty() {
             let status = if self.ever_up { LinkStatus::Disconnected } else { LinkStatus::Connecting };
             return (status, self.turned_at, around.ended.clone());
         }
         let silent_since = self.last_trade.unwrap_or(self.turned_at);
-        let silence = now.saturating_duration_since(silent_since);
+        let silence = since(now, silent_since);
         let stale = self.stale(silence);
         if !self.acknowledged && self.last_trade.is_none() {
             let is_late = silence >= ACKNOWLEDGED_WITHIN || stale.is_some();
@@ -221,7 +219,7 @@ impl LinkState {
         if self.last_trade.is_some() && silence < patience {
             return (LinkStatus::Streaming, now, None);
         }
-        match self.quiet(around, silence >= patience) {
+        match self.quiet(around, at, silence >= patience) {
             Some(cause) => (LinkStatus::Quiet, silent_since, Some(cause)),
             None if self.last_trade.is_some() => (LinkStatus::Quiet, silent_since, None),
             None => (LinkStatus::Subscribed, silent_since, None),
@@ -266,7 +264,7 @@ impl LinkState {
     }
 
     /// Why nobody trades, or why that is not known.
-    fn quiet(&self, around: &Surroundings, is_long: bool) -> Option<Cause> {
+    fn quiet(&self, around: &Surroundings, at: Stamp, is_long: bool) -> Option<Cause> {
         let idle = self.not_trading.len() + self.unlisted.len();
         if idle >= self.settings.symbols.max(1) {
             let halted = self.not_trading.first_key_value().map(|(symbol, status)| Cause::NotTrading {
@@ -284,8 +282,9 @@ impl LinkState {
         });
         let last = quiet.max_by_key(|(_, newest)| newest.map(|newest: Newest| newest.traded_at));
         if let Some((symbol, newest)) = last {
+            let exchange_now_ms = at.wall_ms().saturating_add(around.offset_ms);
             let ago = |newest: &Newest| {
-                let ms = around.exchange_now_ms.saturating_sub(newest.traded_at.0);
+                let ms = exchange_now_ms.saturating_sub(newest.traded_at.0);
                 Duration::from_millis(u64::try_from(ms).unwrap_or(0))
             };
             let ago = newest.as_ref().map(ago);
@@ -294,6 +293,11 @@ impl LinkState {
         let why = around.trouble.as_ref().filter(|_| is_long)?;
         Some(Cause::NoAnswer { why: why.clone() })
     }
+}
+
+/// The time from one moment to another; none if they are the other way round.
+fn since(now: u64, at: u64) -> Duration {
+    Duration::from_nanos(now.saturating_sub(at))
 }
 
 #[cfg(test)]
@@ -307,14 +311,14 @@ mod tests {
     /// A state that is looked at by the second.
     struct Story {
         state: LinkState,
-        begun: Instant,
+        begun: u64,
         arrived: u64,
         around: Surroundings,
     }
 
     impl Story {
         fn of(settings: LinkSettings) -> Self {
-            let begun = Instant::now();
+            let begun = 0;
             let state = LinkState::new(settings, begun);
             Self { state, begun, arrived: 0, around: Surroundings::default() }
         }
@@ -327,14 +331,15 @@ mod tests {
             })
         }
 
-        fn at(&self, second: u64) -> Instant {
-            self.begun + Duration::from_secs(second)
+        fn at(&self, second: u64) -> u64 {
+            self.begun + second * 1_000_000_000
         }
 
         fn look(&mut self, second: u64) -> String {
             let now = self.at(second);
             self.state.count(self.arrived, now);
-            self.state.look(&self.around, now);
+            let wall_ns = i64::try_from(now).unwrap();
+            self.state.look(&self.around, Stamp { wall_ns, mono_ns: now });
             let cause = self.state.cause.as_ref().map_or("", Cause::as_str);
             format!("{} {cause}", self.state.status.as_str()).trim_end().to_owned()
         }

@@ -1,4 +1,4 @@
-//! What a run remembers between bursts: the state of the connection as it is told, and the statistics.
+//! What a run remembers between bursts: the connection as it is told, and the statistics.
 
 use std::time::Duration;
 
@@ -6,46 +6,77 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::LiveParts;
 use super::lag::LagWatch;
-use super::link_state::{Change, LinkSettings, LinkState, Surroundings};
+use super::link_state::LinkSettings;
+use super::watch::{News, Watch};
+use crate::bars::BarBuilder;
 use crate::clock::{Clock, ClockOffset, OffsetEstimator, StepWatch};
 use crate::feed::SessionId;
-use crate::report::{LinkStatus, Reporter, StateRecord, Timings};
-use crate::snapshot::Coverage;
+use crate::report::Timings;
 
 /// What a run remembers between bursts.
 #[derive(Debug)]
 pub(super) struct RunState {
     pub(super) tick: tokio::time::Interval,
     pub(super) clock: Option<Clock>,
-    pub(super) link: LinkState,
-    /// What others know about the connection, as of the last tick.
-    pub(super) around: Surroundings,
-    pub(super) remind_at: Instant,
-    pub(super) reminder: Duration,
+    /// The connection as it is told; `None` where there is none.
+    pub(super) watch: Option<Watch>,
+    /// What the last input let know besides.
+    pub(super) news: Vec<News>,
     pub(super) offset: OffsetEstimator,
     pub(super) steps: StepWatch,
     /// The output held up ticks since the last one.
     pub(super) held_up: bool,
-    /// What is being digested is what has just come over the connection.
-    pub(super) from_stream: bool,
     pub(super) last_stat: Instant,
     pub(super) interval: Timings,
     pub(super) whole_run: Timings,
-    /// What the numbers covered when that was last looked at.
-    pub(super) coverage: Coverage,
-    /// There is one lane only, so that its coverage is everything's.
-    pub(super) is_alone: bool,
     /// Whether a connection falls behind.
     pub(super) lag: LagWatch,
     /// Connections whose end the exchange has announced.
     pub(super) announced: Vec<SessionId>,
+    /// The bars that whoever replays asks for, once a recording has begun with its own.
+    pub(super) asked_bars: Option<Vec<BarBuilder>>,
+    /// Whether what is replayed lies before what is wanted.
+    pub(super) is_silent: bool,
+    /// The recorded run that is replayed.
+    pub(super) run: Option<String>,
+    /// Trades that were applied here and count.
+    pub(super) counted: Counted,
     /// Bursts whose records are not handed to the output yet.
     pub(super) unflushed: u32,
 }
 
+/// How many trades this process has applied, of those that a recording goes on from none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    /// By the pipelines before.
+    before: u64,
+    /// The pipeline's own count where this one began.
+    base: u64,
+}
+
+impl Counted {
+    /// The trades that count, of a pipeline that has applied so many.
+    pub(super) fn of(self, applied: u64) -> u64 {
+        self.before.saturating_add(applied.saturating_sub(self.base))
+    }
+
+    /// What the pipeline's own count is once `count` trades count.
+    pub(super) fn limit(self, count: u64) -> u64 {
+        self.base.saturating_add(count.saturating_sub(self.before))
+    }
+
+    /// What comes after `applied` trades of the pipeline counts again, or what comes after `restored` ones of another.
+    pub(super) fn go_on(&mut self, restored: u64) {
+        self.base = restored;
+    }
+
+    /// What the pipeline has applied counts; what comes now is told later.
+    pub(super) fn add(&mut self, applied: u64) {
+        *self = Self { before: self.of(applied), base: applied };
+    }
+}
+
 const TICK: Duration = Duration::from_secs(1);
-const FIRST_REMINDER: Duration = Duration::from_secs(3);
-const LAST_REMINDER: Duration = Duration::from_secs(60);
 
 impl RunState {
     /// Before the first burst. `symbols`: how many are followed.
@@ -53,79 +84,42 @@ impl RunState {
         let now = Instant::now();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let settings = live.map_or_else(LinkSettings::default, |live| LinkSettings {
-            awaits_ack: live.awaits_ack,
-            route: live.route.clone(),
-            symbols,
-            heartbeat_timeout: live.heartbeat_timeout,
-        });
+        let watch = live.map(|live| Watch::new(live.link_settings(symbols), live.clock.now()));
         Self {
             tick,
             clock: live.map(|live| live.clock),
-            link: LinkState::new(settings, now),
-            around: Surroundings::default(),
-            remind_at: now + FIRST_REMINDER,
-            reminder: FIRST_REMINDER,
+            watch,
+            news: Vec::new(),
             offset: OffsetEstimator::default(),
             steps: StepWatch::new(TICK),
             held_up: false,
-            from_stream: false,
             last_stat: now,
             interval: Timings::default(),
             whole_run: Timings::default(),
-            coverage: Coverage::default(),
-            is_alone: symbols == 1,
             lag: LagWatch::new(live.map_or(Duration::ZERO, |live| live.max_lag)),
             announced: Vec::new(),
+            asked_bars: None,
+            is_silent: false,
+            run: None,
+            counted: Counted::default(),
             unflushed: 0,
         }
-    }
-
-    /// Whether trades are known to arrive, so that another one changes nothing. In a replay nobody asks.
-    #[inline]
-    pub(super) fn is_streaming(&self) -> bool {
-        self.link.status == LinkStatus::Streaming || self.clock.is_none()
     }
 
     /// How far our clock is from the exchange's, as far as it is known.
     pub(super) fn clock_offset(&self) -> Option<ClockOffset> {
         self.offset.estimate(self.clock?.now())
     }
+}
 
-    /// Tells the state if it has changed.
-    pub(super) fn look(&mut self, reporter: &mut Reporter) {
-        let now = Instant::now();
-        match self.link.look(&self.around, now) {
-            Change::Nothing => {}
-            Change::Cause => self.tell(reporter),
-            Change::State => {
-                self.reminder = FIRST_REMINDER;
-                self.remind_at = now + FIRST_REMINDER;
-                self.tell(reporter);
-            }
+impl LiveParts {
+    /// What the state of the connection depends on. `symbols`: how many are followed.
+    pub(super) fn link_settings(&self, symbols: usize) -> LinkSettings {
+        LinkSettings {
+            awaits_ack: self.awaits_ack,
+            route: self.route.clone(),
+            symbols,
+            heartbeat_timeout: self.heartbeat_timeout,
         }
-    }
-
-    /// Tells a state that lasts: after 3 s, then ever more rarely, down to once a minute.
-    pub(super) fn remind(&mut self, reporter: &mut Reporter) {
-        if self.link.status == LinkStatus::Streaming || Instant::now() < self.remind_at {
-            return;
-        }
-        self.reminder = (self.reminder * 2).min(LAST_REMINDER);
-        self.remind_at += self.reminder;
-        self.tell(reporter);
-    }
-
-    /// Records the state, if there is a connection that could have one.
-    pub(super) fn tell(&self, reporter: &mut Reporter) {
-        let Some(clock) = self.clock else { return };
-        let at_ms = Some(clock.now().wall_ms());
-        reporter.state(&StateRecord {
-            status: self.link.status,
-            seconds: self.link.since.elapsed().as_secs_f64(),
-            cause: self.link.cause.as_ref(),
-            at_ms,
-            coverage: self.coverage,
-        });
     }
 }

@@ -6,7 +6,7 @@
 mod answer;
 mod base;
 mod facts;
-mod line;
+pub(crate) mod line;
 
 use std::fmt;
 use std::sync::Arc;
@@ -216,7 +216,7 @@ fn path(prefix: &str, market: Market, request: &Request) -> String {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }

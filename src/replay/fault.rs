@@ -42,6 +42,40 @@ pub enum FaultReason {
     /// A zip archive that arrives through a pipe.
     #[error("is a zip archive in a pipe; its directory is at the end: name a regular file")]
     ArchiveInPipe,
+    /// A pattern that is none.
+    #[error("is not a file, and as a pattern it is wrong: {0}")]
+    Pattern(&'static str),
+    /// A pattern without a match.
+    #[error("matches no file")]
+    NoMatch,
+    /// A directory without a file that could be replayed.
+    #[error(
+        "is a directory without a recording and without a file whose name ends in .csv, .csv.gz, .zip, .jsonl or .ws"
+    )]
+    EmptyDirectory,
+    /// A recording, which something else has to read.
+    #[error(
+        "is a recording, which is read from its file or directory: name that, without anything else besides"
+    )]
+    Recording,
+    /// Its published checksum cannot be read.
+    #[error("has a .CHECKSUM file beside it that cannot be read: {0}")]
+    ChecksumUnreadable(io::Error),
+    /// Its published checksum is none.
+    #[error(
+        "has a .CHECKSUM file beside it without a SHA-256 sum of it: fetch that again, or remove it to go without"
+    )]
+    NoChecksum,
+    /// It is not the file that was published.
+    #[error(
+        "is not what was published: its .CHECKSUM file says SHA-256 {expected}, it has {found}; download both again"
+    )]
+    Checksum {
+        /// The published sum.
+        expected: String,
+        /// The sum of the file.
+        found: String,
+    },
     /// Nothing in it.
     #[error("is empty; expected {EXPECTED}")]
     Empty,

@@ -13,7 +13,7 @@ use crate::snapshot::{Market, Stamp};
 use crate::units::Symbol;
 
 /// Reads the lines of one recording.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Frames {
     session: SessionId,
     /// The recorded address, once seen.
@@ -101,6 +101,11 @@ pub(super) fn is_frame(line: &[u8]) -> bool {
         let text = text.trim_ascii();
         text.ends_with('}') && split_stamp(text).is_ok()
     })
+}
+
+/// The nanoseconds in front of the message of a line.
+pub(super) fn stamp_of(line: &[u8]) -> Option<i64> {
+    split_stamp(std::str::from_utf8(line).ok()?.trim_ascii()).ok()?.0
 }
 
 fn url_in(text: &str) -> Option<&str> {

@@ -1,41 +1,59 @@
 //! Recorded files as a [`Source`]: tables of aggregate trades and recorded frames, one file after another.
 //!
-//! Two formats, each plain, gzipped or zipped (told by the first bytes, never by the name):
+//! Two formats, each plain, gzipped, zstandard or zipped (told by the first bytes, never by the name):
 //!
 //! * a **table**: CSV of aggregate trades as the exchange publishes them, with or without a header, or with
 //!   the columns of a recorder; see [`table`] for the names it knows;
 //! * **frames**: one JSON message per line as it came from the stream, with or without the time it came;
 //!   see [`frames`].
 //!
-//! Nothing is ever dropped here: a replay is read as fast as it is digested and no faster. Order and gaps of
-//! the ids are not this room's concern.
+//! Nothing is ever dropped here: a replay is read as fast as it is digested and no faster. The trades of a symbol
+//! are handed over in the order of their ids, whatever the order of files and rows; what is missing or repeated is
+//! not this room's concern.
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::feed::SessionId;
 use crate::snapshot::Market;
-use crate::source::{Burst, DamagedLine, FileRow, Input, Source, SourceError};
+use crate::source::{Burst, Input, Source, SourceError};
 use crate::units::Symbol;
 
+mod arrange;
+mod checksum;
+mod current;
+mod desk;
+mod doubt;
 mod fault;
+mod find;
 pub mod frames;
 mod lines;
-mod name;
+pub(crate) mod name;
+mod notices;
 mod open;
+mod ordered;
+mod overlap;
+mod range;
 mod recognise;
+mod scan;
+pub(crate) mod sort;
+mod survey;
 pub mod table;
 mod thread;
 
+pub use crate::progress::{ReplayProgress, ReplayStatistics};
 pub use fault::{FaultReason, FileFault, ReplayError};
+pub use range::Range;
 
-use frames::{Frames, RecordingClock};
-use lines::{Line, Lines};
-use recognise::Recognised;
-use table::Table;
-pub use thread::ReplayThread;
+use current::{Current, Damage, Format, TOO_LONG};
+use desk::{Desk, Room, Rules};
+use find::Found;
+pub use find::expanded;
+use frames::RecordingClock;
+use overlap::Overlap;
+use sort::SortRoom;
+pub use thread::{ReplaySource, ReplayThread};
 
 /// What the files do not say themselves, and how much to hand over at a time.
 #[derive(Debug, Clone)]
@@ -46,13 +64,33 @@ pub struct ReplayOptions {
     /// The market of every file. `None`: told by the recorded address, by the symbol (`BTCUSD_PERP`) or by
     /// the columns (spot has eight); otherwise USDⓈ-M.
     pub market: Option<Market>,
-    /// Inputs per burst; 0 counts as 1.
+    /// The symbol of tables that neither `symbol` nor their names tell.
+    pub symbol_if_untold: Option<Symbol>,
+    /// Rows, frames and damaged lines per burst; 0 counts as 1.
     pub burst: usize,
+    /// Which part of the trades is wanted.
+    pub range: Range,
+    /// Whether a bad file is the end instead of being skipped.
+    pub strict: bool,
+    /// Where rows that are out of order are sorted if they do not fit `memory`; `None` for the system's directory for
+    /// temporary files.
+    pub temp_dir: Option<PathBuf>,
+    /// Bytes that sorting may take.
+    pub memory: u64,
 }
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        Self { symbol: None, market: None, burst: 1024 }
+        Self {
+            symbol: None,
+            market: None,
+            symbol_if_untold: None,
+            burst: 1024,
+            range: Range::default(),
+            strict: false,
+            temp_dir: None,
+            memory: 256 * 1024 * 1024,
+        }
     }
 }
 
@@ -69,229 +107,181 @@ pub struct FileLanes {
     pub symbols: Option<Vec<Symbol>>,
 }
 
-/// What was read so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ReplayStatistics {
-    /// Trades out of tables.
-    pub rows: u64,
-    /// Messages out of recordings, readable or not.
-    pub frames: u64,
-    /// Lines that are neither.
-    pub damaged: u64,
-    /// Bytes of text, uncompressed.
-    pub bytes: u64,
-    /// Files read to their end.
-    pub files: u64,
-}
-
-/// Recorded files, read one after another in the given order.
+/// Recorded files, read in the order of their trades.
 ///
 /// Reading and decompressing block the thread that polls [`Source::next`]; a [`ReplayThread`] reads on a
 /// thread of its own.
 #[derive(Debug)]
 pub struct Replay {
     lanes: Vec<FileLanes>,
-    waiting: std::vec::IntoIter<Recognised>,
-    current: Option<Current>,
+    waiting: std::vec::IntoIter<Overlap>,
+    current: Option<Overlap>,
     /// Found behind rows that were still good; reported once those are delivered.
     fault: Option<SourceError>,
-    clock: RecordingClock,
     burst: usize,
-    statistics: ReplayStatistics,
+    /// Bursts since others had their turn.
+    in_a_row: u32,
+    desk: Desk,
 }
 
-/// The file being read.
-#[derive(Debug)]
-struct Current {
-    file: Arc<PathBuf>,
-    format: Format,
-    lines: Lines,
-}
-
-#[derive(Debug)]
-enum Format {
-    Table(Box<Table>),
-    Frames(Frames),
-}
+/// So many bursts, a millisecond's work, are read before others have their turn.
+const BURSTS_IN_A_ROW: u32 = 16;
 
 impl Replay {
-    /// Opens every file, finds out what each is, and reads none of them further than that.
+    /// Finds every file that is meant (directories and patterns may be named), finds out what each is, and reads none
+    /// of them further than that takes. What cannot be replayed is told in the log and skipped, unless `strict`.
     ///
     /// Regular files are opened again when their turn comes, so that a year of daily files does not need a
     /// year of handles; pipes stay open.
     ///
     /// # Errors
-    /// [`ReplayError`] with every file that cannot be opened, is of no known format, or does not tell its
-    /// symbol; also if there is no file at all.
+    /// [`ReplayError`] if there is no file that can be replayed, or if any cannot and the options are `strict`: every
+    /// file that cannot be opened, is of no known format, or does not tell its symbol; under `strict` also every one
+    /// whose checksum is not the published one.
     pub fn open(files: Vec<PathBuf>, options: ReplayOptions) -> Result<Self, ReplayError> {
-        let mut lanes = Vec::with_capacity(files.len());
-        let mut recognised = Vec::with_capacity(files.len());
-        let mut faults = Vec::new();
-        for (session, file) in (1..).map(SessionId).zip(files) {
-            match recognise::recognise(file, session, &options) {
-                Ok((file_lanes, file)) => {
-                    lanes.push(file_lanes);
-                    recognised.push(file);
+        let (found, mut faults) = find::find(files);
+        let mut recognised = Vec::with_capacity(found.len());
+        for (session, found) in (1..).map(SessionId).zip(found) {
+            let file = match found {
+                Found::File(file) => file,
+                Found::Recording(file) => {
+                    faults.push(FileFault { file, reason: FaultReason::Recording });
+                    continue;
                 }
+            };
+            match recognise::recognise(file, session, &options) {
+                Ok(file) => recognised.push(file),
                 Err(fault) => faults.push(fault),
             }
         }
-        if recognised.is_empty() || !faults.is_empty() {
+        if options.strict {
+            let sums = recognised.iter().filter_map(|file| file.verify().err());
+            faults.extend(sums);
+        }
+        if recognised.is_empty() || options.strict && !faults.is_empty() {
             return Err(ReplayError { faults });
         }
+        faults.iter().for_each(notices::skipped);
+        let temp_dir = options.temp_dir.unwrap_or_else(std::env::temp_dir);
+        let rules = Rules {
+            range: options.range,
+            strict: options.strict,
+            sort: SortRoom::new(options.memory, &temp_dir),
+        };
+        let skipped_files = faults.len() as u64;
+        let progress = ReplayProgress::default();
+        let is_known = recognised.iter().all(|file| file.on_disk > 0);
+        progress.set_on_disk(if is_known { recognised.iter().map(|file| file.on_disk).sum() } else { 0 });
+        let (lanes, parts) = arrange::arrange(recognised);
         Ok(Self {
             lanes,
-            waiting: recognised.into_iter(),
+            waiting: parts.into_iter(),
             current: None,
             fault: None,
-            clock: RecordingClock::default(),
             burst: options.burst.max(1),
-            statistics: ReplayStatistics::default(),
+            in_a_row: 0,
+            desk: Desk {
+                room: Room::default(),
+                clock: RecordingClock::default(),
+                statistics: ReplayStatistics { skipped_files, ..ReplayStatistics::default() },
+                progress,
+                rules,
+            },
         })
     }
 
-    /// What each file holds, in the order of the files.
+    /// What each file holds, in the order in which they are read.
     pub fn lanes(&self) -> &[FileLanes] {
         &self.lanes
     }
 
-    /// What was read so far.
-    pub fn statistics(&self) -> ReplayStatistics {
-        self.statistics
+    /// Whether a file is a pipe, which may deliver nothing for as long as it likes.
+    pub fn has_pipe(&self) -> bool {
+        self.waiting.as_slice().iter().any(Overlap::has_pipe)
     }
 
-    /// Fills `inputs` up to a burst; leaves it empty only at the end of the last file.
-    fn fill(&mut self, inputs: &mut VecDeque<Input>) -> Result<(), SourceError> {
+    /// What was read so far.
+    pub fn statistics(&self) -> ReplayStatistics {
+        self.desk.statistics
+    }
+
+    /// Tells how far it is, also while something else reads it.
+    pub fn progress(&self) -> ReplayProgress {
+        self.desk.progress.clone()
+    }
+
+    /// Fills `inputs` up to a burst, or to where something that takes time has gone on a little.
+    fn fill(&mut self, inputs: &mut VecDeque<Input>) -> Result<Reached, SourceError> {
+        self.desk.room.empty(inputs, self.burst);
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        while inputs.len() < self.burst {
+        let mut idle = 0;
+        while self.desk.room.is_left() && idle < IDLE {
+            let before = inputs.len();
             let current = match &mut self.current {
                 Some(current) => current,
                 None => match self.waiting.next() {
-                    Some(next) => self.current.insert(Current::open(next)?),
-                    None => return Ok(()),
+                    Some(next) => self.current.insert(next),
+                    None if inputs.is_empty() => return Ok(Reached::End),
+                    None => break,
                 },
             };
-            match current.fill(inputs, self.burst, &mut self.clock, &mut self.statistics) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.current = None;
-                    self.statistics.files += 1;
-                }
-                Err(cause) => return Err(current.interrupted(cause)),
+            if !current.fill(inputs, &mut self.desk)? {
+                self.current = None;
+            } else if inputs.len() == before {
+                idle += 1;
             }
         }
-        Ok(())
+        Ok(if inputs.is_empty() { Reached::Nothing } else { Reached::Inputs })
     }
-}
 
-impl Replay {
-    /// Empties `inputs` and reads the next burst; `Ok(false)` at the end.
-    fn read(&mut self, inputs: &mut VecDeque<Input>) -> Result<bool, SourceError> {
-        inputs.clear();
-        if let Err(fault) = self.fill(inputs) {
+    /// Empties `inputs` and reads the next burst.
+    fn read(&mut self, inputs: &mut VecDeque<Input>) -> Result<Reached, SourceError> {
+        self.fill(inputs).or_else(|fault| {
             self.current = None;
             self.waiting = Vec::new().into_iter();
             if inputs.is_empty() {
                 return Err(fault);
             }
             self.fault = Some(fault);
-        }
-        Ok(!inputs.is_empty())
+            Ok(Reached::Inputs)
+        })
     }
+}
+
+/// What is read so often without bringing anything takes its time: whoever waits looks around in between.
+const IDLE: u32 = 8;
+
+/// How far a reading came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// There are inputs.
+    Inputs,
+    /// None yet: rows are being sorted, or passed over.
+    Nothing,
+    /// No more will come.
+    End,
 }
 
 impl Source for Replay {
     async fn next(&mut self, burst: &mut Burst) -> Result<bool, SourceError> {
-        // The only await comes before anything is read: a dropped future takes nothing with it.
-        tokio::task::yield_now().await;
         burst.evicted.clear();
         burst.taken = None;
-        self.read(&mut burst.inputs)
-    }
-}
-
-impl Current {
-    fn open(file: Recognised) -> Result<Self, SourceError> {
-        let Recognised { file, format, held } = file;
-        let lines = match held {
-            Some(lines) => lines,
-            None => open::open(&file)
-                .map(|opened| opened.lines())
-                .map_err(|reason| FileFault { file: file.to_path_buf(), reason })?,
-        };
-        Ok(Self { file, format, lines })
-    }
-
-    /// Reads lines until `inputs` holds a burst; `Ok(false)` at the end of the file.
-    fn fill(
-        &mut self,
-        inputs: &mut VecDeque<Input>,
-        burst: usize,
-        clock: &mut RecordingClock,
-        statistics: &mut ReplayStatistics,
-    ) -> io::Result<bool> {
-        while inputs.len() < burst {
-            let Some(line) = self.lines.next()? else { return Ok(false) };
-            statistics.bytes += line.length;
-            if line.text.is_empty() {
-                continue;
+        loop {
+            // The only await comes before anything is handed over: a dropped future takes nothing with it. Letting
+            // others have their turn costs as much as many rows.
+            self.in_a_row = (self.in_a_row + 1) % BURSTS_IN_A_ROW;
+            if self.in_a_row == 0 {
+                tokio::task::yield_now().await;
             }
-            match self.format.read(&line, clock) {
-                Ok(None) => {}
-                Ok(Some(input)) => {
-                    match input {
-                        Input::Row(_) => statistics.rows += 1,
-                        _ => statistics.frames += 1,
-                    }
-                    inputs.push_back(input);
-                }
-                Err(reason) => {
-                    statistics.damaged += 1;
-                    inputs.push_back(Input::Damaged(damaged(&self.file, &line, reason)));
-                }
+            let reached = self.read(&mut burst.inputs)?;
+            self.desk.progress.tell(self.desk.statistics);
+            match reached {
+                Reached::Inputs => return Ok(true),
+                Reached::Nothing => {}
+                Reached::End => return Ok(false),
             }
         }
-        Ok(true)
     }
-
-    fn interrupted(&self, cause: io::Error) -> SourceError {
-        let (file, line) = (self.file.display(), self.lines.number());
-        let what = match cause.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                format!("{file} is cut short after line {line}: copy or download it again")
-            }
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                format!(
-                    "{file} is damaged, found after line {line}; what was read of it cannot be trusted: \
-                     copy or download it again"
-                )
-            }
-            _ => format!("cannot read {file} any further than line {line}"),
-        };
-        SourceError { what, cause: Some(cause) }
-    }
-}
-
-impl Format {
-    /// The input in a line, if there is any; an error says why the line is damaged.
-    fn read(&mut self, line: &Line<'_>, clock: &mut RecordingClock) -> Result<Option<Input>, String> {
-        if !line.whole {
-            return Err("longer than 64 KiB".into());
-        }
-        match self {
-            Self::Table(table) => Ok(table.read(line.text)?.map(|trade| {
-                Input::Row(FileRow { market: table.market, symbol: table.symbol.clone(), trade })
-            })),
-            Self::Frames(frames) => Ok(frames.read(line.text, line.number, clock)?.map(Input::Frame)),
-        }
-    }
-}
-
-fn damaged(file: &Arc<PathBuf>, line: &Line<'_>, reason: String) -> DamagedLine {
-    // 160 characters have at most 640 bytes.
-    let start = &line.text[..line.text.len().min(640)];
-    let text = String::from_utf8_lossy(start).chars().take(160).collect();
-    DamagedLine { file: Arc::clone(file), line: line.number, reason, text }
 }

@@ -1,7 +1,8 @@
 //! What the name of a file or of a symbol tells.
 
+use crate::calendar::{Day, Month};
 use crate::snapshot::Market;
-use crate::units::Symbol;
+use crate::units::{Symbol, UnixMillis};
 
 /// First words of file names that are not symbols.
 const NOT_SYMBOLS: [&str; 6] = ["aggtrades", "data", "download", "file", "stdin", "trades"];
@@ -18,6 +19,28 @@ pub(super) fn leading_symbol(name: &str) -> Option<Symbol> {
     plausible(&name[..end])
 }
 
+/// The days that a published file is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Period {
+    pub(super) start: UnixMillis,
+    /// Exclusive.
+    pub(super) end: UnixMillis,
+}
+
+/// The day or the month in the name of an exchange's file: `BTCUSDT-aggTrades-2024-05-01`, `…-2024-05`.
+pub(super) fn published_period(name: &str) -> Option<Period> {
+    const KIND: &str = "-aggtrades-";
+    let at = name.to_ascii_lowercase().find(KIND)?;
+    let stem = name[at + KIND.len()..].split('.').next()?;
+    match (Day::parse(stem), Month::parse(stem)) {
+        (Some(day), _) => Some(Period { start: day.start(), end: day.plus(1).start() }),
+        (None, Some(month)) => {
+            Some(Period { start: month.first().start(), end: month.next().first().start() })
+        }
+        (None, None) => None,
+    }
+}
+
 fn plausible(text: &str) -> Option<Symbol> {
     let plausible = text.chars().count() >= 3
         && text.chars().any(char::is_alphabetic)
@@ -27,7 +50,7 @@ fn plausible(text: &str) -> Option<Symbol> {
 
 /// The market that a symbol gives away: contracts against US dollars (`BTCUSD_PERP`, `BTCUSD_240628`) are
 /// COIN-M; `BTCUSDT_240628` is a delivery contract of USDⓈ-M.
-pub(super) fn market_of(symbol: &Symbol) -> Option<Market> {
+pub(crate) fn market_of(symbol: &Symbol) -> Option<Market> {
     let (pair, suffix) = symbol.as_str().rsplit_once('_')?;
     let delivery = suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_digit());
     let coin_margined = suffix == "PERP" || delivery && pair.ends_with("USD");
@@ -54,6 +77,25 @@ mod tests {
             ("ethusdt_20230202.csv.gz", None),
         ] {
             assert_eq!(published_symbol(name).as_ref().map(Symbol::as_str), symbol, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_published_name_tells_its_days() {
+        const DAY: i64 = 86_400_000;
+        for (name, days) in [
+            ("BTCUSDT-aggTrades-2024-05-01.csv.zip", Some((19_844, 19_845))),
+            ("BTCUSDT-aggTrades-2024-02.zip", Some((19_754, 19_783))),
+            ("BTCUSD_PERP-aggTrades-2023-12.csv", Some((19_692, 19_723))),
+            ("BTCUSDT-aggtrades-1970-01-01", Some((0, 1))),
+            ("BTCUSDT-aggTrades-2024.csv", None),
+            ("BTCUSDT-aggTrades-2024-13.csv", None),
+            ("BTCUSDT-aggTrades-2024-05-99.csv", None),
+            ("BTCUSDT-trades-2024-05-01.csv", None),
+            ("btcusdt_recorder.csv", None),
+        ] {
+            let found = published_period(name).map(|found| (found.start.0, found.end.0));
+            assert_eq!(found, days.map(|(start, end)| (start * DAY, end * DAY)), "{name}");
         }
     }
 

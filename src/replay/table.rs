@@ -18,12 +18,17 @@
 //! and is not used for latency.
 
 use std::borrow::Cow;
+use std::io;
 
 use crate::snapshot::Market;
+use crate::source::Rows;
 use crate::trade::{AggTrade, Aggressor};
 use crate::units::{AggTradeId, Price, Qty, Symbol, UnixMillis, parse_decimal};
 
 use super::fault::FaultReason;
+use super::lines::Lines;
+use super::scan::Scanner;
+use super::{Damage, TOO_LONG};
 
 /// Reads the rows of one table.
 #[derive(Debug)]
@@ -31,21 +36,79 @@ pub(super) struct Table {
     pub(super) market: Market,
     pub(super) symbol: Symbol,
     columns: Columns,
+    /// Reads rows in the exchange's own columns; whatever it leaves, and every other table, is read by `columns`.
+    scanner: Option<Scanner>,
+}
+
+/// The same table, read from its beginning.
+impl Clone for Table {
+    fn clone(&self) -> Self {
+        Self::new(self.columns.clone(), self.market, self.symbol.clone())
+    }
 }
 
 impl Table {
     pub(super) fn new(columns: Columns, market: Market, symbol: Symbol) -> Self {
-        Self { market, symbol, columns }
+        let scanner = columns.are_the_exchanges().then(|| Scanner::new(columns.spot));
+        Self { market, symbol, columns, scanner }
     }
 
-    /// The trade in a row; `None` for the header, wherever it stands (a gzip file may be several in a row).
+    /// Reads rows until the block holds `most` of them, or as many as a block may; counts the bytes they take in
+    /// the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read further; the rows before that are in the block.
+    pub(super) fn fill(
+        &mut self,
+        lines: &mut Lines,
+        block: &mut Vec<AggTrade>,
+        most: usize,
+        bytes: &mut u64,
+    ) -> io::Result<BlockEnd> {
+        let most = most.min(Rows::MOST);
+        while block.len() < most {
+            if let Some(scanner) = &mut self.scanner {
+                let before = block.len();
+                let taken = scanner.rows(lines.buffered(), block, most);
+                lines.take((block.len() - before) as u64, taken);
+                *bytes += taken as u64;
+                if block.len() == most {
+                    break;
+                }
+            }
+            let Some(line) = lines.next()? else { return Ok(BlockEnd::LastRow) };
+            *bytes += line.length;
+            match if line.whole { self.read(line.text) } else { Err(TOO_LONG.into()) } {
+                Ok(trade) => block.extend(trade),
+                Err(reason) => return Ok(BlockEnd::Damaged(Damage::of(&line, reason))),
+            }
+        }
+        Ok(BlockEnd::Full)
+    }
+
+    /// The trade in a row; `None` for an empty line and for the header, wherever it stands (a gzip file may be
+    /// several in a row).
     pub(super) fn read(&self, line: &[u8]) -> Result<Option<AggTrade>, String> {
+        if line.is_empty() {
+            return Ok(None);
+        }
         match self.columns.trade(line) {
             Ok(trade) => Ok(Some(trade)),
             Err(_) if self.columns.header.as_deref() == Some(line) => Ok(None),
             Err(reason) => Err(reason),
         }
     }
+}
+
+/// Why a block of rows ended.
+#[derive(Debug)]
+pub(super) enum BlockEnd {
+    /// It is full.
+    Full,
+    /// The next line is damaged.
+    Damaged(Damage),
+    /// The file ends.
+    LastRow,
 }
 
 /// What a trade needs.
@@ -66,7 +129,7 @@ const NEEDS: usize = 7;
 type Cells<'a> = [&'a [u8]; NEEDS];
 
 /// Which column holds what.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Columns {
     /// By column.
     needs: Vec<Option<Need>>,
@@ -99,6 +162,11 @@ impl Columns {
             true => Self::of_header(line, &cells).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// Whether these are the exchange's own columns in their own order.
+    fn are_the_exchanges(&self) -> bool {
+        !self.true_is_buy && self.needs == Self::without_header(self.spot).needs
     }
 
     /// Whether it has the columns of a spot file.
@@ -315,3 +383,6 @@ fn integer(text: &[u8]) -> Option<i64> {
     }
     Some(if negative { -value } else { value })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! What happened, one struct per occurrence: it writes the log line and moves the counter together, so
 //! that they cannot disagree.
 
+mod bars;
 mod checkpoints;
 mod clocks;
 mod lines;
+mod recordings;
 mod throttle;
 
 use std::fmt::Display;
@@ -23,6 +25,7 @@ use crate::text::escaped;
 use crate::units::{AggTradeId, Symbol};
 
 use clocks::ClockDoubt;
+pub(crate) use recordings::nothing_in_range;
 pub use throttle::PER_SECOND;
 use throttle::{Kind, Pass, Throttles};
 
@@ -84,6 +87,10 @@ impl Events {
             return self.throttles().of(Kind::Damaged).suppress();
         }
         let DamagedLine { file, line, reason, text } = line;
+        if text.is_empty() {
+            tracing::warn!("damaged: {}:{line}: {reason}", file.display());
+            return;
+        }
         let text = escaped(text.as_bytes());
         tracing::warn!("damaged row skipped: {}:{line}: {reason} | {text}", file.display());
     }

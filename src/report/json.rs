@@ -1,12 +1,17 @@
 //! Records as JSON, one object per line, written by hand: exact decimals as strings, doubles in shortest
 //! round-trip form, `null` for what is not known. `docs/output.md` and its schema describe every field.
 
+mod bar;
+
 use super::{Scope, StatRecord, StateRecord};
 use crate::metrics::MonitoringMetrics;
+use crate::progress::ReplayStatistics;
 use crate::report::LineRecord;
-use crate::snapshot::{Coverage, Gap, GapEvent, LaneSummary, Market, Snapshot, Stamp};
+use crate::snapshot::{Coverage, Flow, Gap, GapEvent, LaneSummary, Market, Snapshot, Stamp};
 use crate::trade::AggTrade;
 use crate::units::{DecimalText, QtyDelta, Symbol};
+
+pub(crate) use bar::bar;
 
 /// The version of the record format.
 pub(crate) const VERSION: u32 = 1;
@@ -215,6 +220,9 @@ pub(crate) fn last(into: &mut Vec<u8>, scope: &Scope, lanes: &[LaneSummary], rec
     into.push(b']');
     coverage(into, &record.coverage);
     metrics(into, record.metrics);
+    if let Some(read) = &record.files {
+        files(into, read);
+    }
     // A replay's numbers know no clock of ours, so that the same file gives the same bytes.
     if record.at_ms.is_some() {
         timings(into, record);
@@ -293,6 +301,9 @@ fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
     maybe_integer(into, lane.open.map(|ids| ids.from.0));
     field(into, "open_to_id");
     maybe_integer(into, lane.open.map(|ids| ids.to.0));
+    field(into, "holes");
+    integer(into, lane.holes);
+    flow(into, &lane.flow);
     numbers(into, lane.reading.cvd, lane.reading.z, lane.reading.ema);
     field(into, "warmup");
     boolean(into, lane.reading.warmup);
@@ -300,6 +311,45 @@ fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
     boolean(into, lane.reading.std_zero);
     field(into, "bad_points");
     integer(into, lane.reading.bad_points);
+    into.push(b'}');
+}
+
+/// What the trades of a lane add up to.
+fn flow(into: &mut Vec<u8>, flow: &Flow) {
+    field(into, "first_trade_time_ms");
+    maybe_integer(into, flow.span.map(|(first, _)| first.0));
+    field(into, "last_trade_time_ms");
+    maybe_integer(into, flow.span.map(|(_, last)| last.0));
+    let (lowest, highest) = (flow.cvd.map(|(lowest, _)| lowest), flow.cvd.map(|(_, highest)| highest));
+    for (name, value) in [
+        ("buy_volume", Some(flow.buy)),
+        ("sell_volume", Some(flow.sell)),
+        ("delta", flow.delta()),
+        ("cvd_low", lowest),
+        ("cvd_high", highest),
+    ] {
+        field(into, name);
+        match value {
+            Some(value) => decimal(into, value.units()),
+            None => null(into),
+        }
+    }
+}
+
+/// What became of the files of a replay.
+fn files(into: &mut Vec<u8>, files: &ReplayStatistics) {
+    into.extend_from_slice(b",\"files\":{\"read\":");
+    integer(into, files.files);
+    for (name, value) in [
+        ("skipped", files.skipped_files),
+        ("left_out", files.left_out_files),
+        ("sorted", files.sorted_files),
+        ("overlapping_rows", files.overlapping_rows),
+        ("misplaced_rows", files.misplaced_rows),
+    ] {
+        field(into, name);
+        integer(into, value);
+    }
     into.push(b'}');
 }
 
@@ -335,6 +385,8 @@ fn metrics(into: &mut Vec<u8>, metrics: &MonitoringMetrics) {
         ("rest_used_weight", metrics.rest_used_weight),
         ("checkpoints", metrics.checkpoints),
         ("checkpoint_failures", metrics.checkpoint_failures),
+        ("recorded_inputs", metrics.recorded_inputs),
+        ("unrecorded_inputs", metrics.unrecorded_inputs),
         ("unrequested_trades", metrics.unrequested_trades),
         ("control_messages", metrics.control_messages),
         ("other_messages", metrics.other_messages),
@@ -465,7 +517,7 @@ fn double(into: &mut Vec<u8>, value: Option<f64>) {
 #[inline]
 fn decimal(into: &mut Vec<u8>, units: i128) {
     into.push(b'"');
-    into.extend_from_slice(DecimalText::new().shortest(units).as_bytes());
+    into.extend_from_slice(DecimalText::new().shortest_ascii(units));
     into.push(b'"');
 }
 

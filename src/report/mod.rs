@@ -5,21 +5,33 @@ pub mod events;
 mod json;
 mod lines;
 pub mod output;
+mod progress;
+pub mod sink;
 mod stats;
+mod table;
 mod text;
 
+use std::path::Path;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
+use crate::bars::ClosedBar;
 use crate::clock::{self, ClockOffset};
+use crate::cvd::CvdConfig;
 use crate::metrics::MonitoringMetrics;
+use crate::pipeline::Telling;
+use crate::progress::ReplayStatistics;
 use crate::silence::Cause;
 use crate::snapshot::{Coverage, Gap, LaneSummary, Market, Snapshot};
-use crate::units::Symbol;
+use crate::units::{Symbol, UnixMillis};
 
 pub use lines::LineRecord;
 pub use output::{OutputClosed, OutputProgress, RecordWriter};
+pub use progress::{pace, show_progress};
+use sink::RowWriter;
 pub use stats::{ProcessingTimes, Timings};
-#[cfg(feature = "cli")]
+pub use table::summary_table;
 pub(crate) use text::rfc3339;
 
 /// How records look.
@@ -47,7 +59,7 @@ pub struct ReportSettings {
 pub const FIRST_TRADES: u64 = 5;
 
 /// The state of the connection, as records show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkStatus {
     /// No connection, none since the start.
     Connecting,
@@ -134,6 +146,8 @@ pub struct StatRecord<'a> {
     pub coverage: Coverage,
     /// The lines of a redundant feed; empty where there is one only.
     pub lines: &'a [LineRecord],
+    /// What became of the files of a replay.
+    pub files: Option<ReplayStatistics>,
 }
 
 /// Turns what happens into records.
@@ -142,15 +156,75 @@ pub struct Reporter {
     settings: ReportSettings,
     scope: Scope,
     writer: RecordWriter,
+    /// A file of every trade or bar.
+    rows: Option<RowWriter>,
     lanes: Vec<Option<json::LaneText>>,
-    /// When the last shown trade arrived, or happened if it came from a file: the only clock of a replay.
+    /// When the last shown trade arrived, or happened if it came from a file: with the times of what is told, the only
+    /// clock of a replay.
     shown_at: Option<SystemTime>,
+    /// Nothing is recorded but the statistics.
+    is_silent: bool,
 }
 
 impl Reporter {
     /// A reporter onto `writer`.
     pub fn new(settings: ReportSettings, scope: Scope, writer: RecordWriter) -> Self {
-        Self { settings, scope, writer, lanes: Vec::new(), shown_at: None }
+        Self { settings, scope, writer, rows: None, lanes: Vec::new(), shown_at: None, is_silent: false }
+    }
+
+    /// Keeps every trade, or every bar, in a file besides.
+    #[must_use]
+    pub fn with_rows(mut self, rows: Option<RowWriter>) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// A trade, whether or not it [gets a record](Self::shows): files have them all.
+    #[inline]
+    pub fn keep(&mut self, snapshot: &Snapshot<'_>) {
+        if let Some(rows) = &mut self.rows
+            && !self.is_silent
+        {
+            rows.trade(snapshot);
+        }
+    }
+
+    /// Which trades anything is made of.
+    pub fn telling(&self) -> Telling {
+        match self.rows {
+            Some(_) => Telling::default(),
+            None => Telling { first: FIRST_TRADES, every: self.settings.print_every },
+        }
+    }
+
+    /// What the run watches.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The run watches something else from here on, and its numbers are made with these settings.
+    pub fn watch(&mut self, scope: Scope, calculator: CvdConfig) {
+        if let Some(rows) = &mut self.rows {
+            rows.begin(scope.market, calculator);
+        }
+        self.scope = scope;
+        self.lanes.clear();
+    }
+
+    /// Records nothing but the statistics from here on, or everything again.
+    pub fn silence(&mut self, is_silent: bool) {
+        self.is_silent = is_silent;
+    }
+
+    /// Whether only the statistics are recorded now.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
+    }
+
+    /// Whether anything is made of a trade with this number in its lane (from 1).
+    #[inline]
+    pub fn keeps_or_shows(&self, ordinal: u64) -> bool {
+        self.rows.is_some() || self.shows(ordinal)
     }
 
     /// Whether a trade with this number in its lane (from 1) gets a record.
@@ -165,6 +239,9 @@ impl Reporter {
 
     /// The numbers after a trade.
     pub fn trade(&mut self, snapshot: &Snapshot<'_>) {
+        if self.is_silent {
+            return;
+        }
         match self.settings.format {
             RecordFormat::Text => {
                 let at = text::moment(snapshot);
@@ -185,12 +262,16 @@ impl Reporter {
 
     /// Something that happened to the sequence of a lane's ids.
     pub fn gap(&mut self, gap: &Gap<'_>) {
+        if self.is_silent {
+            return;
+        }
         match self.settings.format {
             RecordFormat::Text => {
                 let Some(line) = text::gap(gap) else { return };
-                // Live it happens now; in a replay the recording's own time goes on.
-                let at =
-                    if gap.at.is_some() { clock::wall() } else { self.shown_at.unwrap_or_else(clock::wall) };
+                // Where there is no clock the recording's own time goes on.
+                let at = gap.at.map(|at| text::at(at.wall_ns));
+                let at = at.or(self.shown_at.max(gap.after_trade_at.map(text::moment_of)));
+                let at = at.unwrap_or_else(clock::wall);
                 let into = self.writer.buffer();
                 text::stamp(into, text::gap_level(gap.event), self.settings.color, at);
                 into.extend_from_slice(line.as_bytes());
@@ -200,13 +281,37 @@ impl Reporter {
         }
     }
 
+    /// A bar that is over.
+    pub fn bar(&mut self, bar: &ClosedBar<'_>) {
+        if self.is_silent {
+            return;
+        }
+        if let Some(rows) = &mut self.rows {
+            rows.bar(bar);
+        }
+        match self.settings.format {
+            RecordFormat::Text => {
+                let at = text::closing(bar);
+                let into = self.writer.buffer();
+                text::stamp(into, "INFO", self.settings.color, at);
+                text::bar(into, bar);
+            }
+            RecordFormat::Json => json::bar(self.writer.buffer(), bar),
+        }
+    }
+
     /// The state of the connection.
     pub fn state(&mut self, record: &StateRecord<'_>) {
+        if self.is_silent {
+            return;
+        }
         match self.settings.format {
             RecordFormat::Text => {
                 let Some(line) = text::state(record) else { return };
                 let into = self.writer.buffer();
-                text::stamp(into, text::state_level(record.status), self.settings.color, clock::wall());
+                let at = record.at_ms.map(|ms| text::moment_of(UnixMillis(ms)));
+                let at = at.unwrap_or_else(clock::wall);
+                text::stamp(into, text::state_level(record.status), self.settings.color, at);
                 into.extend_from_slice(line.as_bytes());
                 into.push(b'\n');
             }
@@ -228,8 +333,13 @@ impl Reporter {
 
     /// The last record: every lane's totals and all metrics.
     pub fn last(&mut self, lanes: &[LaneSummary], record: &StatRecord<'_>) {
+        if let Some(rows) = &mut self.rows {
+            rows.last();
+        }
         // A live run has a clock; in a replay the recording's own time goes on.
-        let recorded = if record.at_ms.is_none() { self.shown_at } else { None };
+        let last_trade =
+            lanes.iter().filter_map(|lane| lane.flow.span).map(|(_, last)| text::moment_of(last)).max();
+        let recorded = if record.at_ms.is_none() { self.shown_at.max(last_trade) } else { None };
         let at = recorded.unwrap_or_else(clock::wall);
         let into = self.writer.buffer();
         match self.settings.format {
@@ -240,17 +350,28 @@ impl Reporter {
                 }
                 text::stamp(into, "INFO", self.settings.color, at);
                 text::stat(into, "[FINAL]", record);
+                if let Some(files) = &record.files {
+                    into.extend_from_slice(summary_table(lanes, files).as_bytes());
+                }
             }
             RecordFormat::Json => json::last(into, &self.scope, lanes, record),
         }
     }
 
-    /// Hands what is written to the output; see [`RecordWriter::flush`].
+    /// Hands what is written to the output, and rows to their file once they are enough; see [`RecordWriter::flush`].
     ///
     /// # Errors
-    /// [`OutputClosed`] if nobody reads the output any more or it cannot be written.
+    /// [`OutputClosed`] if nobody reads the output any more or it, or the file, cannot be written.
     pub async fn flush(&mut self) -> Result<(), OutputClosed> {
+        if let Some(rows) = &mut self.rows {
+            rows.flush().await?;
+        }
         self.writer.flush().await
+    }
+
+    /// The file whose disk is behind, where that is what a [flush](Self::flush) waits for.
+    pub fn awaited_file(&self) -> Option<&Path> {
+        self.rows.as_ref().filter(|rows| rows.is_waiting()).map(RowWriter::path)
     }
 
     /// How much is written of what was handed to the output.
@@ -271,7 +392,7 @@ impl Reporter {
     /// Whether so much is written that waiting for the end of the burst would be too much.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.writer.is_full()
+        self.writer.is_full() || self.rows.as_ref().is_some_and(RowWriter::is_full)
     }
 }
 

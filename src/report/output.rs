@@ -32,6 +32,9 @@ pub enum OutputClosed {
     /// It cannot be written.
     #[error("cannot write the output: {0}; free space or choose another place for it")]
     Failed(io::ErrorKind),
+    /// The file of results cannot be written; its own thread tells why.
+    #[error("the file of results cannot be written")]
+    File,
     /// The thread that writes it has ended, which it never should.
     #[error(
         "the thread that writes the records has ended unexpectedly; the message above tells why: please report it"
@@ -167,6 +170,8 @@ fn write_chunks(
         written.chunks.fetch_add(1, Ordering::Release);
         written.moved.notify_one();
         chunk.clear();
+        // Most are little more than full; what one trade brought at once may have been many times that.
+        chunk.shrink_to(4 * CHUNK_FULL);
         // A writer that is gone needs no buffers back.
         drop(recycle.try_send(chunk));
     }
@@ -302,9 +307,14 @@ enum Lines {
 #[derive(Debug)]
 enum LogItem {
     Line(Vec<u8>),
+    /// A line that lasts until the next one of any kind: of a terminal.
+    Status(Vec<u8>),
     /// Everything before it is written when this is answered.
     Drain(SyncSender<()>),
 }
+
+/// Goes back to the beginning of a line of a terminal and empties it.
+const ERASE: &[u8] = b"\r\x1b[K";
 
 /// An output for log lines with a writing thread of its own, which lasts as long as the process.
 ///
@@ -313,12 +323,21 @@ enum LogItem {
 pub fn log_lines(mut into: Box<dyn Write + Send>) -> io::Result<LogWriter> {
     let (lines, items) = std::sync::mpsc::sync_channel(LOG_LINES);
     std::thread::Builder::new().name("log".into()).spawn(move || {
+        let mut shows_status = false;
         while let Ok(item) = items.recv() {
-            match item {
-                // Where should the failure to write a log line be logged?
-                LogItem::Line(line) => drop(into.write_all(&line).and_then(|()| into.flush())),
-                LogItem::Drain(answer) => drop(answer.try_send(())),
-            }
+            let (bytes, is_status) = match item {
+                LogItem::Line(line) => (line, false),
+                LogItem::Status(line) => (line, true),
+                LogItem::Drain(answer) => {
+                    // Nobody may wait for it any more.
+                    answer.try_send(()).unwrap_or_default();
+                    continue;
+                }
+            };
+            let erased: &[u8] = if shows_status { ERASE } else { b"" };
+            shows_status = is_status && !bytes.is_empty();
+            // Where should the failure to write a log line be logged?
+            drop(into.write_all(&[erased, &bytes].concat()).and_then(|()| into.flush()));
         }
     })?;
     Ok(LogWriter { lines: Lines::Own(lines), dropped: Arc::default() })
@@ -333,6 +352,15 @@ impl LogWriter {
         };
         if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Shows a line without an end that gives way to the next line of any kind; an empty one only erases. Where there
+    /// is no room for it, it is not shown. Lines between records have no such thing.
+    pub fn status(&self, line: &str) {
+        if let Lines::Own(lines) = &self.lines {
+            // The next one comes soon.
+            drop(lines.try_send(LogItem::Status(line.as_bytes().to_vec())));
         }
     }
 
@@ -380,6 +408,34 @@ mod tests {
     async fn write(writer: &mut RecordWriter, line: &[u8]) -> Result<(), OutputClosed> {
         writer.buffer().extend_from_slice(line);
         writer.flush().await
+    }
+
+    #[test]
+    fn a_status_is_erased_before_whatever_follows_it() {
+        #[derive(Clone, Default)]
+        struct Seen(Arc<Mutex<Vec<u8>>>);
+        impl Write for Seen {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let seen = Seen::default();
+        let log = log_lines(Box::new(seen.clone())).unwrap();
+        log.line(b"one\n");
+        log.status("1 %");
+        log.status("2 %");
+        log.line(b"two\n");
+        log.status("3 %");
+        log.status("");
+        log.status("");
+        log.drain(Duration::from_secs(60));
+        let text = String::from_utf8(seen.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, "one\n1 %\r\x1b[K2 %\r\x1b[Ktwo\n3 %\r\x1b[K");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Records as log lines for people: the original's lines, field for field, `none` for what is not known.
 
+mod bar;
+
 use std::fmt::{self, Display};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,13 +10,24 @@ use super::events::escaped_line;
 use super::{LinkStatus, StatRecord, StateRecord};
 use crate::snapshot::{Coverage, Gap, GapCause, GapEvent, LaneSummary, Quality, Snapshot};
 use crate::trade::AggTrade;
-use crate::units::IdRange;
+use crate::units::{IdRange, UnixMillis};
+
+pub(crate) use bar::{bar, closing};
 
 /// When a trade arrived; where that is not known, as in a file, when it happened.
 pub(crate) fn moment(snapshot: &Snapshot<'_>) -> SystemTime {
-    let nanos = snapshot.received.map(|stamp| stamp.wall_ns);
-    let nanos = nanos.unwrap_or_else(|| snapshot.trade.traded_at.0.saturating_mul(1_000_000));
-    UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    snapshot.received.map_or_else(|| moment_of(snapshot.trade.traded_at), |stamp| at(stamp.wall_ns))
+}
+
+/// A moment by its nanoseconds since 1970; what lies before is shown as that.
+pub(crate) fn at(wall_ns: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(u64::try_from(wall_ns).unwrap_or(0))
+}
+
+/// An instant of the exchange's as the system's.
+pub(crate) fn moment_of(UnixMillis(ms): UnixMillis) -> SystemTime {
+    // In nanoseconds no stamp leaves the range of any system.
+    at(ms.saturating_mul(1_000_000))
 }
 
 /// The head that log lines share: an RFC 3339 UTC stamp and a level.
@@ -239,6 +252,10 @@ pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
         );
     } else if metrics.checkpoint_failures > 0 {
         put(into, format_args!(" | checkpoints=0 checkpoint_failures={}", metrics.checkpoint_failures));
+    }
+    if metrics.recorded_inputs + metrics.unrecorded_inputs > 0 {
+        let (recorded, not) = (metrics.recorded_inputs, metrics.unrecorded_inputs);
+        put(into, format_args!(" | recorded={recorded} not_recorded={not}"));
     }
     for line in record.lines {
         let number = line.line.0 + 1;

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::repair::Hole;
 use crate::snapshot::{GapCause, Stamp};
 use crate::units::{IdRange, UnixMillis};
 
 /// A hole from the moment it was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OpenHole {
     /// What is missing now; never empty.
     from: i64,
@@ -59,6 +61,18 @@ impl OpenHole {
     }
 }
 
+impl OpenHole {
+    /// Whether it lies within these ids, and what is missing now within what was missing at first.
+    pub(super) fn is_sound(&self, from: i64, to: i64) -> bool {
+        let found = self.found;
+        from <= found.from.0
+            && found.from.0 <= self.from
+            && self.from <= self.to
+            && self.to <= found.to.0
+            && found.to.0 <= to
+    }
+}
+
 /// What became of a hole when one of its ids came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Filled {
@@ -69,12 +83,22 @@ pub(super) struct Filled {
 }
 
 /// Open holes, ascending and disjoint.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Holes {
     list: VecDeque<OpenHole>,
 }
 
 impl Holes {
+    /// Whether they lie within these ids, ascending.
+    pub(super) fn are_sound(&self, from: i64, to: i64) -> bool {
+        let mut last = from - 1;
+        self.list.iter().all(|hole| {
+            let is_next = hole.from > last;
+            last = hole.to;
+            is_next && hole.is_sound(0, to)
+        })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -20,6 +20,8 @@ pub use state::{SequenceState, SequenceStateError};
 pub use step::{Arrival, Change, SequenceCounts, Step};
 use suspects::Suspects;
 
+use serde::{Deserialize, Serialize};
+
 use crate::repair::Hole;
 use crate::snapshot::{GapCause, Quality, Stamp};
 use crate::trade::AggTrade;
@@ -35,7 +37,7 @@ const GIVEN_UP_REMEMBERED: usize = 64;
 const MAX_ID: i64 = i64::MAX / 2;
 
 /// A trade that waits for its turn.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Held {
     arrival: Arrival,
     /// It belonged to a hole.
@@ -43,7 +45,7 @@ struct Held {
 }
 
 /// The ids of one lane.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sequence {
     /// The id that comes next.
     next: i64,
@@ -148,6 +150,29 @@ impl Sequence {
         }
         self.deliver(trade);
         true
+    }
+
+    /// How many of these trades, from the first on, are the next ones while nothing else is the matter; they count as
+    /// delivered.
+    #[inline]
+    pub fn in_order_run(&mut self, trades: &[AggTrade]) -> usize {
+        if !self.plain {
+            return 0;
+        }
+        let mut newest = self.newest;
+        let ids = self.next..;
+        let is_next = |(id, trade): &(i64, &AggTrade)| *id == trade.id.0;
+        let run = ids
+            .zip(trades)
+            .take_while(is_next)
+            .inspect(|(_, trade)| newest = newest.max(trade.traded_at))
+            .count();
+        if let [.., last] = &trades[..run] {
+            self.next = last.id.0 + 1;
+            self.newest = newest;
+            self.recent.remember_all(&trades[..run]);
+        }
+        run
     }
 
     /// Takes a trade from the stream or a file. `cause` is where trades before it were lost if it shows that some

@@ -1,12 +1,14 @@
 //! The last trades that were delivered, to tell a repetition from a contradiction.
 
+use serde::{Deserialize, Serialize};
+
 use crate::trade::AggTrade;
 
 /// How many trades are remembered.
 pub(super) const REMEMBERED: usize = 64;
 
 /// A ring by id: trade `a` stands at `a mod 64`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Recent {
     /// Empty until the first trade.
     trades: Vec<AggTrade>,
@@ -22,9 +24,19 @@ impl Recent {
         }
     }
 
+    /// Remembers trades whose ids follow each other.
+    pub(super) fn remember_all(&mut self, trades: &[AggTrade]) {
+        trades[trades.len().saturating_sub(REMEMBERED)..].iter().for_each(|trade| self.remember(trade));
+    }
+
     /// The trade with that id, if it is still remembered.
     pub(super) fn find(&self, id: i64) -> Option<&AggTrade> {
         self.trades.get(place(id)).filter(|trade| trade.id.0 == id)
+    }
+
+    /// Whether trades can have left it like this.
+    pub(super) fn is_sound(&self) -> bool {
+        self.trades.is_empty() || self.trades.len() == REMEMBERED
     }
 
     pub(super) fn forget(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{GIVEN_UP_REMEMBERED, MAX_ID, Sequence, SequenceCounts};
+use super::{Arrival, GIVEN_UP_REMEMBERED, MAX_ID, Sequence, SequenceCounts};
 use crate::units::{AggTradeId, IdRange, UnixMillis};
 
 /// The complete state of a [`Sequence`](super::Sequence) but for what waits behind a hole, which is fetched again.
@@ -103,6 +103,46 @@ impl Sequence {
     }
 }
 
+impl Sequence {
+    /// Whether trades can have left it like this: read from a file, it must not lead anywhere that they do not.
+    pub(crate) fn is_sound(&self) -> bool {
+        let is_id = |id: i64| (0..=MAX_ID).contains(&id);
+        let is_run = |run: &VecDeque<Arrival>| {
+            run.iter().all(|arrival| is_id(arrival.trade.id.0))
+                && run.iter().zip(run.iter().skip(1)).all(|(one, next)| one.trade.id.0 < next.trade.id.0)
+        };
+        let (first, next, known) = (self.first, self.next, self.known);
+        is_id(first)
+            && (0..=MAX_ID + 1).contains(&next)
+            && next >= first
+            && (-1..=MAX_ID).contains(&known)
+            && self
+                .held
+                .iter()
+                .all(|(id, held)| (next..=known).contains(id) && held.arrival.trade.id.0 == *id)
+            && self.holes.are_sound(next, known)
+            && self.filled.iter().all(|hole| hole.is_sound(first, known))
+            && is_run(&self.restart)
+            && is_run(self.suspects.run())
+            && self.recent.is_sound()
+            && self.given_up.len() <= GIVEN_UP_REMEMBERED
+            && self.given_up.iter().all(|ids| is_id(ids.from.0) && is_id(ids.to.0) && ids.from <= ids.to)
+            && self.counts.are_countable()
+            && self.missing <= MOST_COUNTED
+            && self.hold_limit > 0
+    }
+}
+
+impl SequenceCounts {
+    /// Whether a process can have counted so many.
+    fn are_countable(self) -> bool {
+        let Self { gaps, repaired, missing, duplicates, conflicts, implausible, resets } = self;
+        [gaps, repaired, missing, duplicates, conflicts, implausible, resets]
+            .into_iter()
+            .all(|count| count <= MOST_COUNTED)
+    }
+}
+
 impl SequenceState {
     /// Right before the first trade of an epoch, which was not made before `newest`.
     pub(crate) fn anchor(first: AggTradeId, newest: UnixMillis, counts: SequenceCounts) -> Self {
@@ -122,10 +162,7 @@ impl SequenceState {
         if self.missing > self.ids() {
             return Err(SequenceStateError::Missing { missing: self.missing, ids: self.ids() });
         }
-        let SequenceCounts { gaps, repaired, missing, duplicates, conflicts, implausible, resets } =
-            self.counts;
-        let counted = [gaps, repaired, missing, duplicates, conflicts, implausible, resets, self.missing];
-        if counted.into_iter().any(|count| count > MOST_COUNTED) {
+        if !self.counts.are_countable() || self.missing > MOST_COUNTED {
             return Err(SequenceStateError::Count);
         }
         let mut from = first;

@@ -1,11 +1,13 @@
 //! What goes into a sequence and what comes out of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::snapshot::{GapCause, Stamp, TradeSource};
 use crate::trade::AggTrade;
 use crate::units::{IdRange, UnixMillis};
 
 /// A trade as it came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
     /// The trade.
     pub trade: AggTrade,
@@ -16,7 +18,7 @@ pub struct Arrival {
 }
 
 /// What comes out of a sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// The next trade in order.
     Trade(Arrival),
@@ -43,7 +45,7 @@ pub enum Step {
 }
 
 /// What changed about a hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which ids.
     pub ids: IdRange,
@@ -60,7 +62,7 @@ pub struct Change {
 }
 
 /// What a sequence counted since its beginning, over all epochs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SequenceCounts {
     /// Holes found.
     pub gaps: u64,

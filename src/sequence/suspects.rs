@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Arrival;
 
 /// So many consecutive ids confirm each other.
@@ -11,7 +13,7 @@ pub(super) const CONFIRMING: usize = 3;
 const MOST: usize = 1_024;
 
 /// A run of consecutive suspicious ids.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Suspects {
     run: VecDeque<Arrival>,
 }
@@ -19,6 +21,11 @@ pub(super) struct Suspects {
 impl Suspects {
     pub(super) fn is_empty(&self) -> bool {
         self.run.is_empty()
+    }
+
+    /// All of them, ascending.
+    pub(super) fn run(&self) -> &VecDeque<Arrival> {
+        &self.run
     }
 
     pub(super) fn first_id(&self) -> Option<i64> {

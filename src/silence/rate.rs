@@ -1,5 +1,7 @@
 //! How often something trades, and how long a silence of it means nothing.
 
+use serde::{Deserialize, Serialize};
+
 use std::time::Duration;
 
 /// A silence of what has no known rate means nothing for so long.
@@ -17,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(1_500);
 
 /// The mean interval between the trades of something, exponentially weighted, from looks about a second apart. A
 /// pause counts in full however many trades end it, so that bursts do not make what is rare look frequent.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Rate {
     mean_ns: u64,
     observations: u32,

@@ -4,6 +4,8 @@
 mod files;
 /// Killed at random moments, again and again.
 mod kills;
+/// What a recording holds after the worst.
+mod recorded;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

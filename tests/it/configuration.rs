@@ -297,6 +297,11 @@ fn every_value_of_the_example_file_works() {
         if line.is_empty() {
             continue;
         }
+        let name = line.split('=').next().unwrap();
+        let option = OPTIONS.iter().find(|option| option.variables().iter().any(|known| known == name));
+        if !option.expect(name).applies_to(cvd_stream::config::Command::Config) {
+            continue;
+        }
         // This one is looked into.
         let line = if line.starts_with("CVD_STREAM_CA_FILE=") { "CVD_STREAM_CA_FILE=ca.pem" } else { line };
         let directory = Directory::with_dotenv(line);
@@ -343,9 +348,13 @@ fn reference_of_options() -> String {
                 default => format!("`{default}`"),
             };
             let scope = match option.scope {
-                Scope::Every => "",
+                Scope::Every | Scope::Computing => "",
                 Scope::Connected => " Not for `replay`.",
                 Scope::Live => " Not for `replay` and `demo`.",
+                Scope::Exchange => " Also for `fetch`; not for `replay` and `demo`.",
+                Scope::Replay => " For `replay` only.",
+                Scope::Ranged => " For `replay` and `fetch` only.",
+                Scope::Fetch => " For `fetch` only.",
             };
             let more = if option.more.is_empty() { String::new() } else { format!(" {}", option.more) };
             text += &format!(

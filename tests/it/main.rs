@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module per subject.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps what is not there has failed")]
 
+/// Trades gathered in bars: against a slow computation, live against replay.
+mod bars;
 /// The calculator against slow exact references, at the extremes, and across splits of a run.
 mod calculator;
 /// Killed, crashed and started again: the numbers go on as if it had never stopped.
@@ -17,6 +19,8 @@ mod doctor;
 mod exchange;
 /// The whole monitor through random schedules of everything that can go wrong, in simulated time.
 mod faults;
+/// The archive: what is fetched, resumed, checked and refused.
+mod fetch;
 /// The calculator on recorded trades, against exact results and against the original monitor's.
 mod golden;
 /// A link that swallows bytes.
@@ -43,6 +47,8 @@ mod readme;
 mod reconnects;
 /// Where the recorded market data is, and what to do without it.
 mod recorded;
+/// Recordings of live runs: killed, on a full disk, read with other tools.
+mod recordings;
 /// Whole or marked: what becomes of the numbers when trades are lost.
 mod repair;
 /// Recorded files read from outside: every format, every damage, and the real ones.
@@ -51,6 +57,8 @@ mod replay_files;
 mod rest;
 /// Silence is never mistaken for health: every one has a name.
 mod silence;
+/// Files of results: the same rows in every format, whole or not at all.
+mod sinks;
 /// No silent half-life: a part that ends unexpectedly ends the whole, with its name.
 mod supervision;
 /// What the stories share: a monitor that runs beside the test.

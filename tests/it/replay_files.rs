@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod finding;
+mod order;
+mod range;
+mod summary;
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::recorded::shared;
 use cvd_stream::feed::{Frame, SessionId};
-use cvd_stream::replay::{FaultReason, Replay, ReplayError, ReplayOptions, ReplayStatistics};
+use cvd_stream::replay::{FaultReason, Replay, ReplayError, ReplayOptions, ReplaySource, ReplayStatistics};
 use cvd_stream::snapshot::Market;
-use cvd_stream::source::{Burst, DamagedLine, FileRow, Input, Source, SourceError};
+use cvd_stream::source::{Burst, DamagedLine, Input, Rows, Source, SourceError};
 use cvd_stream::trade::{AggTrade, Aggressor};
 use cvd_stream::units::{AggTradeId, Price, Qty, QtyDelta, Symbol, UnixMillis};
 use proptest::prelude::*;
@@ -44,6 +49,7 @@ fn a_futures_table_reads_the_same_in_every_dress() {
         ("gzip", gzipped(headed.as_bytes())),
         ("gzip of two members", two_members),
         ("gzip of two files", [gzipped(headed.as_bytes()), gzipped(FUTURES_HEADER.as_bytes())].concat()),
+        ("zstd", zstd::encode_all(headed.as_bytes(), 3).unwrap()),
         ("zip", zipped(&[("BTCUSDT-aggTrades-2024-05-01.csv", headed.as_bytes())], true)),
         ("stored zip", zipped(&[("x.csv", headed.as_bytes()), ("x.csv.CHECKSUM", b"00")], false)),
     ] {
@@ -75,7 +81,7 @@ fn a_spot_table_is_known_by_its_eight_columns_and_its_microseconds_become_millis
     ] {
         let read =
             read(vec![folder.write("BTCUSDT-aggTrades-2025-01-01.csv", format!("{header}{row}").as_bytes())]);
-        let [FileRow { market, trade: found, .. }] = read.rows[..] else { panic!("{:?}", read.damaged) };
+        let [Row { market, trade: found, .. }] = read.rows[..] else { panic!("{:?}", read.damaged) };
         assert_eq!(market, Market::Spot);
         let first_last = (4_415_430_171, 4_415_430_171);
         assert_eq!(
@@ -148,7 +154,7 @@ fn a_damaged_row_is_told_by_its_line_and_the_rest_is_read() {
         assert_eq!(*damaged.file, file);
     }
     let statistics =
-        ReplayStatistics { rows: 17, frames: 0, damaged: 17, bytes: bytes.len() as u64, files: 1 };
+        ReplayStatistics { rows: 17, damaged: 17, bytes: bytes.len() as u64, files: 1, ..Default::default() };
     assert_eq!(read.statistics, statistics);
 }
 
@@ -230,7 +236,8 @@ fn files_follow_each_other_in_the_given_order_in_bursts_of_the_given_size() {
     let mut sizes = Vec::new();
     let mut sessions = Vec::new();
     while runtime().block_on(replay.next(&mut burst)).unwrap() {
-        sizes.push(burst.inputs.len());
+        let size = |input: &Input| if let Input::Rows(rows) = input { rows.trades.len() } else { 1 };
+        sizes.push(burst.inputs.iter().map(size).sum::<usize>());
         assert_eq!(burst.taken, None);
         sessions.extend(burst.inputs.iter().filter_map(|input| match input {
             Input::Frame(frame) => Some(frame.session),
@@ -270,6 +277,7 @@ fn a_file_that_is_cut_short_gives_what_it_has_and_then_says_so() {
     let folder = Folder::new();
     let text: String = (0..20_000).map(|id| format!("{id},1.{id:08},1,1,1,1,true\n")).collect();
     let gzip = gzipped(text.as_bytes());
+    let zstd = zstd::encode_all(text.as_bytes(), 3).unwrap();
     let mut zip = zipped(&[("x1usdt.csv", text.as_bytes())], true);
     let middle = zip.len() / 2;
     zip[middle..middle + 8].fill(0xFF);
@@ -279,12 +287,13 @@ fn a_file_that_is_cut_short_gives_what_it_has_and_then_says_so() {
     for (dress, bytes, says) in [
         ("gzip", &gzip[..gzip.len() / 2], "is cut short after line"),
         ("gzip without its end", &gzip[..gzip.len() - 3], "is cut short after line 20000"),
+        ("zstd", &zstd[..zstd.len() / 2], "is cut short after line"),
         ("zip", &zip[..], "is damaged, found after line"),
         ("stored zip", &stored[..], "is damaged, found after line 20000"),
     ] {
         let file = folder.write("x1usdt.bin", bytes);
         let next = folder.write("x2usdt.csv", FUTURES_ROWS.as_bytes());
-        let read = read(vec![file.clone(), next]);
+        let read = drain(Replay::open(vec![file.clone(), next], strict()).unwrap());
         let error = read.end.expect_err(dress).to_string();
         assert!(error.contains(says) && error.contains("again"), "{dress}: {error}");
         assert!(error.starts_with(file.to_str().unwrap()), "{dress}: {error}");
@@ -306,6 +315,8 @@ fn every_file_that_cannot_be_replayed_is_named_at_once() {
     let noise: Vec<u8> = (0..5000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
     let zip = zipped(&[("x1usdt.csv", FUTURES_ROWS.as_bytes())], true);
     let two = zipped(&[("a.csv", FUTURES_ROWS.as_bytes()), ("b.csv", FUTURES_ROWS.as_bytes())], true);
+    let empty = folder.path.join("empty");
+    fs::create_dir(&empty).unwrap();
     let files = vec![
         folder.path.join("x1usdt-is-not-there.csv"),
         folder.write("noise.bin", &noise),
@@ -318,10 +329,10 @@ fn every_file_that_cannot_be_replayed_is_named_at_once() {
         folder.write("20240501.csv", FUTURES_ROWS.as_bytes()),
         folder.write("x8usdt-unsided.csv", b"id,price,qty,time,taker\n1,2,3,4,buy\n"),
         folder.write("x9usdt-twice.csv", b"id,price,price,qty,time,is_buyer_maker\n1,2,2,3,4,true\n"),
-        folder.path.clone(),
+        empty,
         folder.write("x0usdt-good.csv", FUTURES_ROWS.as_bytes()),
     ];
-    let ReplayError { faults } = Replay::open(files.clone(), ReplayOptions::default()).unwrap_err();
+    let ReplayError { faults } = Replay::open(files.clone(), strict()).unwrap_err();
     let said: Vec<_> = faults.iter().map(|fault| (fault.file.clone(), fault.reason.to_string())).collect();
     let expected = [
         "cannot be read: No such file",
@@ -335,13 +346,16 @@ fn every_file_that_cannot_be_replayed_is_named_at_once() {
         "give --symbol",
         "a header without a side (is_buyer_maker)",
         "two columns named `price`",
-        "cannot be read: Is a directory",
+        "is a directory without a recording",
     ];
     assert_eq!(said.len(), expected.len(), "{said:#?}");
-    for (((file, reason), expected), given) in said.iter().zip(expected).zip(&files) {
-        assert_eq!(file, given);
-        assert!(reason.contains(expected), "{}: {reason}", file.display());
+    for (given, expected) in files.iter().zip(expected) {
+        let reason = said.iter().find(|(file, _)| file == given).map(|(_, reason)| reason);
+        assert!(reason.is_some_and(|reason| reason.contains(expected)), "{}: {reason:?}", given.display());
     }
+    let forgiving = Replay::open(files.clone(), ReplayOptions::default()).unwrap();
+    assert_eq!(forgiving.statistics().skipped_files, 12);
+    assert_eq!(drain(forgiving).rows.len(), 2);
     let one = Replay::open(vec![files[8].clone()], ReplayOptions::default()).unwrap_err();
     assert!(matches!(one.faults[0].reason, FaultReason::NoSymbol));
     assert!(
@@ -352,13 +366,16 @@ fn every_file_that_cannot_be_replayed_is_named_at_once() {
 }
 
 #[test]
-fn a_file_that_vanishes_after_the_opening_ends_the_replay_by_name() {
+fn a_file_that_vanishes_after_the_opening_is_skipped_or_ends_the_replay_by_name() {
     let folder = Folder::new();
     let (first, second) = ("x1usdt.csv", "x2usdt.csv");
     let files = [first, second].map(|name| folder.write(name, FUTURES_ROWS.as_bytes()));
-    let replay = Replay::open(files.to_vec(), ReplayOptions::default()).unwrap();
+    let (replay, forgiving) =
+        (Replay::open(files.to_vec(), strict()), Replay::open(files.to_vec(), ReplayOptions::default()));
     fs::remove_file(&files[1]).unwrap();
-    let read = drain(replay);
+    let skipped = drain(forgiving.unwrap());
+    assert_eq!((skipped.rows.len(), skipped.end.is_ok(), skipped.statistics.skipped_files), (2, true, 1));
+    let read = drain(replay.unwrap());
     assert_eq!(read.rows.len(), 2);
     let error = read.end.unwrap_err();
     assert!(error.what.contains(second) && error.cause.is_some(), "{error}");
@@ -377,6 +394,7 @@ fn a_pipe_is_read_once_from_its_beginning_to_its_end() {
         drop(writer);
         let file = PathBuf::from(format!("/proc/self/fd/{}", reader.as_raw_fd()));
         let options = ReplayOptions { symbol: Some(symbol("BTCUSDT")), ..ReplayOptions::default() };
+        let options = ReplayOptions { strict: true, ..options };
         let replay = Replay::open(vec![file], options).unwrap();
         drop(reader);
         let read = drain(replay);
@@ -451,12 +469,39 @@ fn any_trade() -> impl Strategy<Value = AggTrade> {
     )
 }
 
+#[test]
+fn the_number_of_threads_changes_nothing_that_is_read() {
+    let folder = Folder::new();
+    let rows: String =
+        (0..5_000).map(|id| format!("{id},1.5,{}.25,1,1,{},true\n", id % 50, id * 7)).collect();
+    let rows = rows.replace("77,1.5", "77,1e5");
+    let read = |threads| {
+        let file = folder.write("BTCUSDT-aggTrades-2024-05-01.csv", rows.as_bytes());
+        let other = folder.write("BTCUSDT-aggTrades-2024-05-02.csv", FUTURES_ROWS.as_bytes());
+        let replay = Replay::open(vec![file, other], ReplayOptions::default()).unwrap();
+        let mut source = ReplaySource::start(replay, threads).unwrap();
+        let (mut burst, mut found) = (Burst::default(), Vec::new());
+        runtime().block_on(async {
+            while source.next(&mut burst).await.unwrap() {
+                found.extend(burst.inputs.iter().map(|input| format!("{input:?}")));
+            }
+        });
+        assert!(burst.inputs.is_empty());
+        found
+    };
+    let alone = read(1);
+    assert!(alone.len() > 20, "blocks, and damaged lines between them");
+    assert_eq!(read(2), alone);
+    assert_eq!(read(4), alone);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn rows_written_are_read_back_equal(
-        trades in prop::collection::vec(any_trade(), 1..60),
+        first in 0..i64::MAX - 60,
+        mut trades in prop::collection::vec(any_trade(), 1..60),
         header: bool,
         spot: bool,
         line_end in prop::sample::select(vec!["\n", "\r\n"]),
@@ -464,6 +509,9 @@ proptest! {
         burst in 0..70usize,
     ) {
         let folder = Folder::new();
+        for (trade, id) in trades.iter_mut().zip(first..) {
+            trade.id = AggTradeId(id);
+        }
         let mut text = String::new();
         if header {
             let names = FUTURES_HEADER.trim_end();
@@ -514,11 +562,17 @@ proptest! {
 
 /// Everything a replay gave, by kind.
 struct Read {
-    rows: Vec<FileRow>,
+    rows: Vec<Row>,
     frames: Vec<Frame>,
     damaged: Vec<DamagedLine>,
     end: Result<(), SourceError>,
     statistics: ReplayStatistics,
+}
+
+struct Row {
+    market: Market,
+    symbol: Symbol,
+    trade: AggTrade,
 }
 
 fn read(files: Vec<PathBuf>) -> Read {
@@ -532,7 +586,14 @@ fn drain(mut replay: Replay) -> Read {
         while replay.next(&mut burst).await? {
             for input in burst.inputs.drain(..) {
                 match input {
-                    Input::Row(row) => rows.push(row),
+                    Input::Rows(Rows { market, symbol, trades }) => {
+                        assert!((1..=Rows::MOST).contains(&trades.len()));
+                        rows.extend(trades.into_iter().map(|trade| Row {
+                            market,
+                            symbol: symbol.clone(),
+                            trade,
+                        }));
+                    }
                     Input::Frame(frame) => frames.push(frame),
                     Input::Damaged(line) => damaged.push(line),
                     other => panic!("files have no links, no queue and no REST: {other:?}"),
@@ -544,8 +605,16 @@ fn drain(mut replay: Replay) -> Read {
     Read { rows, frames, damaged, end, statistics: replay.statistics() }
 }
 
+fn strict() -> ReplayOptions {
+    ReplayOptions { strict: true, ..ReplayOptions::default() }
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+fn runtime_with_time() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn symbol(text: &str) -> Symbol {

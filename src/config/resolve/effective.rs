@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Given, Resolved};
@@ -72,8 +73,8 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
         "handover-after" => duration(config.lines.handover_after),
         "max-lag" => duration(config.lines.max_lag),
         "proxy" => config.proxies.to_string(),
-        "ca-file" => config.ca_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
-        "state-dir" => config.state.dir.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        "ca-file" => path(config.ca_file.as_deref()),
+        "state-dir" => path(config.state.dir.as_deref()),
         "state-interval" => duration(config.state.interval_for(config.endpoint.symbols.len())),
         "repair" => if config.repair.enabled { "on" } else { "off" }.to_owned(),
         "rest-url" => config.repair.rest_url.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -91,6 +92,22 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
             trades => trades.to_string(),
         },
         "stats-interval" => duration(config.stats_interval),
+        "bars" => config.bars.specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        "empty-bars" => config.bars.empty.to_string(),
+        "write" => path(config.write.as_deref()),
+        "record" => path(config.record.dir.as_deref()),
+        "record-keep" => config.record.keep.map(duration).unwrap_or_default(),
+        "record-limit" => config.record.limit.map(size).unwrap_or_default(),
+        "archive-url" => config.fetch.url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "from" | "to" => given.unwrap_or_default().to_owned(),
+        "speed" => config.replay.speed.to_string(),
+        "strict" => config.replay.strict.to_string(),
+        "temp-dir" => path(config.replay.temp_dir.as_deref()),
+        "memory" => size(config.replay.memory),
+        "threads" => config.replay.threads.map(|threads| threads.to_string()).unwrap_or_default(),
+        "progress" => config.replay.progress.as_str().to_owned(),
+        "dir" => path(Some(&config.fetch.dir)),
+        "parallel" => config.fetch.parallel.to_string(),
         "color" => match config.log.color {
             ColorChoice::Auto => "auto".to_owned(),
             ColorChoice::Always => "always".to_owned(),
@@ -109,6 +126,17 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
         "count" => config.count.map(|count| count.to_string()).unwrap_or_default(),
         _ => String::new(),
     }
+}
+
+fn path(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+/// `256MiB`: the largest binary unit that leaves a whole number.
+fn size(bytes: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = units.iter().find(|(_, shift)| bytes != 0 && bytes.trailing_zeros() >= *shift);
+    whole.map_or_else(|| format!("{bytes}"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 
 fn duration(value: Duration) -> String {

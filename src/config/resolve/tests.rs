@@ -1,8 +1,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::bars::BarSpec;
+use crate::config::{Bound, FetchConfig, RecordConfig, Showing, Speed};
 use crate::snapshot::Market;
-use crate::units::Symbol;
+use crate::units::{AggTradeId, Symbol, UnixMillis};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -43,14 +45,76 @@ fn with_nothing_said_the_defaults_hold() {
 
 #[test]
 fn the_defaults_of_the_table_are_the_defaults() {
-    for spec in OPTIONS
-        .iter()
-        .filter(|spec| !spec.default.is_empty() && !["z-warmup", "state-interval"].contains(&spec.name))
-    {
-        let resolved = live(&[(spec.name, spec.default)], &[], &[]).unwrap();
+    // A default in words is none that could be given.
+    let is_value = |text: &str| !text.is_empty() && !text.contains(' ');
+    for spec in OPTIONS.iter().filter(|spec| is_value(spec.default) && spec.name != "archive-url") {
+        let commands = [Command::Live, Command::Replay, Command::Fetch];
+        let command = *commands.iter().find(|command| spec.applies_to(**command)).unwrap();
+        let resolved = resolve(command, &layers(&[(spec.name, spec.default)], &[], &[])).unwrap();
         assert_eq!(resolved.config, Config::default(), "{}", spec.name);
         assert_eq!(option(&resolved, spec.name).0, spec.default);
     }
+}
+
+#[test]
+fn each_option_of_a_replay_and_of_fetch_reaches_its_setting() {
+    let flags = [
+        ("bars", "1m, ticks:10"),
+        ("empty-bars", "true"),
+        ("write", "out.jsonl.zst"),
+        ("from", "2026-11-01"),
+        ("to", "77"),
+        ("speed", "10x"),
+        ("strict", "true"),
+        ("temp-dir", "/scratch"),
+        ("memory", "1GiB"),
+        ("threads", "3"),
+        ("progress", "never"),
+    ];
+    let Config { bars, write, replay, .. } =
+        resolve(Command::Replay, &layers(&flags, &[], &[])).unwrap().config;
+    assert_eq!(bars.specs, [BarSpec::Time { ms: 60_000 }, BarSpec::Ticks(10)]);
+    assert!(bars.empty && replay.strict);
+    assert_eq!(write, Some("out.jsonl.zst".into()));
+    assert_eq!(replay.from, Some(Bound::Time(UnixMillis(1_793_491_200_000))));
+    assert_eq!(replay.to, Some(Bound::Id(AggTradeId(77))));
+    assert_eq!((replay.speed, replay.memory, replay.threads), (Speed::Times(10.0), 1 << 30, Some(3)));
+    assert_eq!((replay.temp_dir, replay.progress), (Some("/scratch".into()), Showing::Never));
+    let flags = [("dir", "archive"), ("archive-url", "https://mirror.example"), ("parallel", "4")];
+    let fetch = resolve(Command::Fetch, &layers(&flags, &[], &[])).unwrap().config.fetch;
+    let url = RestBase::parse("https://mirror.example", false).ok();
+    assert_eq!(fetch, FetchConfig { dir: "archive".into(), url, parallel: 4 });
+    let flags = [("record", "/rec"), ("record-keep", "30d"), ("record-limit", "20GiB")];
+    let record = live(&flags, &[], &[]).unwrap().config.record;
+    let keep = Some(Duration::from_secs(30 * 86_400));
+    assert_eq!(record, RecordConfig { dir: Some("/rec".into()), keep, limit: Some(20 << 30) });
+}
+
+#[test]
+fn what_a_replay_and_fetch_are_told_is_held_to_its_range() {
+    for (name, value) in [
+        ("bars", "7s"),
+        ("bars", "1m,60s"),
+        ("write", "out.xml"),
+        ("write", ".csv"),
+        ("speed", "0x"),
+        ("speed", "NaN"),
+        ("memory", "1000"),
+        ("threads", "0"),
+        ("threads", "65"),
+        ("from", "yesterday"),
+    ] {
+        let result = resolve(Command::Replay, &layers(&[(name, value)], &[], &[]));
+        assert_eq!(subjects(&result), [format!("--{name}")], "{value}");
+    }
+    let backwards = [("from", "2026-11-02"), ("to", "2026-11-01")];
+    assert_eq!(subjects(&resolve(Command::Replay, &layers(&backwards, &[], &[]))), ["--to"]);
+    assert_eq!(subjects(&resolve(Command::Fetch, &layers(&[("parallel", "9")], &[], &[]))), ["--parallel"]);
+    assert_eq!(
+        subjects(&live(&[("record-keep", "1m"), ("record-limit", "1k")], &[], &[])),
+        ["--record-keep", "--record-limit"]
+    );
+    assert_eq!(subjects(&live(&[("speed", "1x")], &[], &[])), ["--speed"], "live goes as fast as it does");
 }
 
 #[test]
@@ -459,4 +523,13 @@ fn a_file_of_certificates_is_looked_into_before_anything_starts() {
     assert_eq!((fault.subject.as_str(), fault.value.as_str()), ("--ca-file", "\"/no/such/ca.pem\""));
     assert_eq!(fault.problem, "there is no such file");
     assert!(fault.remedy.starts_with("check the path"), "{}", fault.remedy);
+}
+
+#[test]
+fn contracts_are_not_gathered_by_their_worth() {
+    let flags = [("market", "coinm"), ("symbol", "BTCUSD_PERP"), ("bars", "1m,volume:5,notional:1e6")];
+    let error = live(&flags, &[], &[]).unwrap_err().to_string();
+    assert!(error.contains("--bars") && error.contains("notional:1e6"), "{error}");
+    assert!(error.contains("take volume:N, in contracts"), "{error}");
+    assert!(live(&[flags[0], flags[1], ("bars", "1m,volume:5")], &[], &[]).is_ok());
 }

@@ -24,6 +24,7 @@ impl Story {
             calculator: CvdConfig::default(),
             repairs,
             hold_size: 1_000,
+            bars: Vec::new(),
         };
         Self { pipeline: Pipeline::new(config).unwrap(), now: 0, told: Vec::new() }
     }

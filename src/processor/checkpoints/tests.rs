@@ -31,6 +31,7 @@ impl Fixture {
             calculator: identity.calculator,
             repairs: true,
             hold_size: 8,
+            bars: Vec::new(),
         });
         let keeper = Keeper::start(Store::new(disk.clone(), &directory()), None).unwrap();
         let lanes = vec![Lane { identity: Arc::new(identity.clone()), epoch: 0, position: None }];
@@ -42,7 +43,7 @@ impl Fixture {
     }
 
     fn trade(&mut self) {
-        self.pipeline.step(&Input::Row(trade_of(&self.identity, self.id, self.id)), &mut |_| {});
+        self.pipeline.step(&Input::Rows(trade_of(&self.identity, self.id, self.id)), &mut |_| {});
         self.id += 1;
     }
 
@@ -50,7 +51,7 @@ impl Fixture {
     fn restart_ids(&mut self, first: i64) {
         for id in first..first + 3 {
             let row = trade_of(&self.identity, id, 1_000_000 + id);
-            self.pipeline.step(&Input::Row(row), &mut |_| {});
+            self.pipeline.step(&Input::Rows(row), &mut |_| {});
         }
     }
 

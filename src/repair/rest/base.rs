@@ -84,10 +84,29 @@ impl RestBase {
 }
 
 impl RestBase {
+    /// The exchange's archive.
+    #[cfg(feature = "replay")]
+    pub(crate) fn archive() -> Self {
+        let host = "data.binance.vision".to_owned();
+        Self { tls: true, authority: host.clone(), host, port: 443, prefix: String::new() }
+    }
+
     /// Host (an IPv6 address without its brackets), port, and whether the connection is encrypted.
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "replay"))]
     pub(crate) fn destination(&self) -> (&str, u16, bool) {
         (&self.host, self.port, self.tls)
+    }
+
+    /// What the `Host` header says.
+    #[cfg(feature = "replay")]
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Empty, or `/` and a path that does not end with one.
+    #[cfg(feature = "replay")]
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 }
 

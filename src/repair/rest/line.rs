@@ -18,7 +18,7 @@ const USER_AGENT: &str = concat!("cvd-stream/", env!("CARGO_PKG_VERSION"));
 
 /// Why a connection brought no whole answer.
 #[derive(Debug)]
-pub(super) enum LineError {
+pub(crate) enum LineError {
     /// It ended before the first byte of an answer.
     Gone(String),
     /// It ended or failed in the middle, or what came was no HTTP.
@@ -29,14 +29,14 @@ pub(super) enum LineError {
     Late,
 }
 
-pub(super) struct Line {
+pub(crate) struct Line {
     sender: SendRequest<Nothing>,
     /// `None` once it has ended. Bytes of the last answer may still be with the answer then.
     connection: Option<Http>,
 }
 
 impl Line {
-    pub(super) async fn over(stream: Box<dyn ByteStream>) -> Result<Self, LineError> {
+    pub(crate) async fn over(stream: Box<dyn ByteStream>) -> Result<Self, LineError> {
         let mut builder = Builder::new();
         builder.max_buf_size(MAX_HEAD);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -49,12 +49,20 @@ impl Line {
         path: &str,
         authority: &str,
     ) -> Result<Response<Incoming>, LineError> {
-        let request = Request::get(path)
-            .header(header::HOST, authority)
-            .header(header::USER_AGENT, USER_AGENT)
-            .header(header::ACCEPT, "application/json")
-            .body(Empty::new())
-            .map_err(|error| LineError::Broken(error.to_string()))?;
+        self.send_with(path, authority, &[(header::ACCEPT, "application/json")]).await
+    }
+
+    /// The same, with these headers besides host and user agent.
+    pub(crate) async fn send_with(
+        &mut self,
+        path: &str,
+        authority: &str,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Response<Incoming>, LineError> {
+        let request =
+            Request::get(path).header(header::HOST, authority).header(header::USER_AGENT, USER_AGENT);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, *value));
+        let request = request.body(Empty::new()).map_err(|error| LineError::Broken(error.to_string()))?;
         let Self { sender, connection } = self;
         let sending = async {
             sender.ready().await?;
@@ -85,6 +93,21 @@ impl Line {
                 into.extend_from_slice(&bytes);
             }
             Ok(())
+        };
+        driven(&mut self.connection, reading).await
+    }
+
+    /// The next piece of a body, of any length but 0; `None` at its end.
+    #[cfg(feature = "replay")]
+    pub(crate) async fn next(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, LineError> {
+        let reading = async {
+            while let Some(frame) = body.frame().await {
+                match frame.map_err(broken)?.into_data() {
+                    Ok(bytes) if !bytes.is_empty() => return Ok(Some(bytes)),
+                    _ => {}
+                }
+            }
+            Ok(None)
         };
         driven(&mut self.connection, reading).await
     }

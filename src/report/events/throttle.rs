@@ -23,10 +23,11 @@ pub(super) enum Kind {
     FallingBehind,
     Suspicious,
     HandOver,
+    EmptyBars,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::ParseError,
         Self::Damaged,
         Self::BadPoint,
@@ -37,6 +38,7 @@ impl Kind {
         Self::FallingBehind,
         Self::Suspicious,
         Self::HandOver,
+        Self::EmptyBars,
     ];
 
     /// What the line about suppressed ones calls them.
@@ -52,6 +54,7 @@ impl Kind {
             Self::FallingBehind => "discarded trades",
             Self::Suspicious => "ids that make no sense",
             Self::HandOver => "failed hand-overs",
+            Self::EmptyBars => "empty bars left out",
         }
     }
 

@@ -3,6 +3,8 @@
 
 mod chaos;
 mod oracle;
+mod rerun;
+mod runs;
 mod schedule;
 mod world;
 

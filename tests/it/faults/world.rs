@@ -22,7 +22,7 @@ use super::schedule::Plan;
 use crate::support::{raw_field, told};
 
 /// 20 seconds before a full minute.
-const START: UnixMillis = UnixMillis(1_795_132_840_000);
+pub(super) const START: UnixMillis = UnixMillis(1_795_132_840_000);
 /// A script that takes longer has come to a stop.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(24 * 3_600);
 /// What is not whole so long after everything is calm never will be.
@@ -54,12 +54,26 @@ pub(crate) struct Truth {
 
 /// Runs a plan to its end on this thread.
 pub(crate) fn run(plan: &Plan) -> Outcome {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(play(plan))
+    paused(play(plan, |app| app, |_| {}))
 }
 
-async fn play(plan: &Plan) -> Outcome {
+/// The same, with another configuration and another build of the monitor.
+pub(crate) fn run_with(
+    plan: &Plan,
+    build: impl FnOnce(App) -> App,
+    change: impl FnOnce(&mut Config),
+) -> Outcome {
+    paused(play(plan, build, change))
+}
+
+/// Does something on this thread under a paused clock.
+pub(crate) fn paused<T>(work: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+async fn play(plan: &Plan, build: impl FnOnce(App) -> App, change: impl FnOnce(&mut Config)) -> Outcome {
     let begun = Instant::now();
     let clock = Clock::simulated(START.0 * 1_000_000);
     let mut builder = Exchange::builder().market(plan.market).seed(plan.seed).in_memory().start_time(START);
@@ -82,7 +96,9 @@ async fn play(plan: &Plan) -> Outcome {
     let reading = tokio::spawn(reader.run(chunks));
     let (symbols, listener) = (plan.symbols.clone(), Arc::clone(&reached));
     let (stop, stopped) = oneshot::channel::<()>();
-    let app = App::new(config(plan, &exchange))
+    let mut config = config(plan, &exchange);
+    change(&mut config);
+    let app = build(App::new(config))
         .network(Arc::new(network))
         .clock(clock)
         .jitter_seed(plan.seed)
