@@ -77,7 +77,7 @@ impl End {
             return None;
         }
         let members = json::members(line)?;
-        let value = |name| members.iter().find(|(found, _)| *found == name).map(|(_, value)| *value);
+        let value = |name| members.get(name).copied();
         let ending = Ending::named(&serde_json::from_str::<String>(value("end")?).ok()?)?;
         let inputs = value("inputs")?.parse().ok()?;
         let reason = serde_json::from_str(value("reason").unwrap_or("null")).ok()?;

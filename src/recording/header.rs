@@ -96,10 +96,7 @@ impl Header {
             return Err(HeaderError::NotAHeader);
         }
         let members = json::members(line).ok_or(HeaderError::NotAHeader)?;
-        let find = |name: &'static str| {
-            let found = members.iter().find(|(found, _)| *found == name);
-            found.map(|(_, value)| *value).ok_or(HeaderError::Unusable(name))
-        };
+        let find = |name: &'static str| members.get(name).copied().ok_or(HeaderError::Unusable(name));
         let version: u32 = number(find("recording")?, "recording")?;
         if version > VERSION {
             return Err(HeaderError::Newer(version));

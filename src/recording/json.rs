@@ -1,6 +1,8 @@
 //! The little JSON that is written and taken apart by hand.
 
-use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 
 /// Appends a text as a JSON string with its quotes. What is not ASCII stays as it is.
 pub(super) fn string(into: &mut Vec<u8>, text: &str) {
@@ -99,59 +101,11 @@ pub(super) fn raw(into: &mut Vec<u8>, json: &str) {
     into.extend(json.bytes().map(|byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
 }
 
-/// Whether a text is one JSON value.
-pub(super) fn is_value(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
-}
-
-/// The members of an object, each with the text of its value as it stands there; `None` if it is none. A name that is
-/// escaped is given as it stands there.
-pub(super) fn members(object: &str) -> Option<Vec<(&str, &str)>> {
-    if !is_value(object) {
-        return None;
-    }
-    // From here on it is known to be valid.
-    let mut members = Vec::new();
-    let mut rest = object.trim().strip_prefix('{')?;
-    loop {
-        rest = rest.trim_start().trim_start_matches(',').trim_start();
-        if rest.starts_with('}') {
-            return Some(members);
-        }
-        let (name, after) = rest.split_at(value_length(rest)?);
-        let value = after.trim_start().strip_prefix(':')?.trim_start();
-        let (value, after) = value.split_at(value_length(value)?);
-        members.push((name.strip_prefix('"')?.strip_suffix('"')?, value.trim_end()));
-        rest = after;
-    }
-}
-
-/// How far the value goes that a valid text begins with.
-fn value_length(text: &str) -> Option<usize> {
-    let (mut depth, mut in_string, mut escapes) = (0_u32, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        if in_string {
-            in_string = escapes || byte != b'"';
-            escapes = byte == b'\\' && !escapes;
-            if !in_string && depth == 0 {
-                return Some(at + 1);
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => depth += 1,
-            b',' | b'}' | b']' if depth == 0 => return Some(at),
-            b'}' | b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
+/// The members of an object, each with the text of its value as it stands there; `None` if it is none, or if a name is
+/// escaped, as none of ours is.
+pub(super) fn members(object: &str) -> Option<BTreeMap<&str, &str>> {
+    let members: BTreeMap<&str, &RawValue> = serde_json::from_str(object).ok()?;
+    Some(members.into_iter().map(|(name, value)| (name, value.get())).collect())
 }
 
 #[cfg(test)]
@@ -200,8 +154,8 @@ mod tests {
             ("d", "[]"),
             ("e", "null"),
         ];
-        assert_eq!(members(text).unwrap(), expected);
-        assert_eq!(members("{}").unwrap(), []);
+        assert_eq!(members(text).unwrap(), BTreeMap::from(expected));
+        assert_eq!(members("{}").unwrap(), BTreeMap::new());
         for none in ["", "[1]", "1", r#"{"a":1"#, r#"{"a":1}}"#, "{a:1}", r#""{""#] {
             assert_eq!(members(none), None, "{none}");
         }
