@@ -2,6 +2,7 @@
 
 use std::process::{Output, Stdio};
 
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::*;
@@ -171,12 +172,13 @@ async fn the_first_signal_ends_it_within_a_second_and_the_same_command_goes_on()
     story(async {
         let site = Site::with(&[("2024-05-01", 100_000), ("2024-05-02", 10)]).await;
         site.exchange.archive().fault("01.zip", [ArchiveFault::Stall(60_000)]);
-        let mut child = site.command(&["--from", "2024-05-01", "--to", "2024-05-02"]).spawn().unwrap();
+        let days = ["--from", "2024-05-01", "--to", "2024-05-02", "--progress", "always"];
+        let mut child = site.command(&days).spawn().unwrap();
+        let mut shown = BufReader::new(child.stderr.take().unwrap()).split(b'\r');
         let part = site.at(&format!("{}.part", name("2024-05-01")));
-        // What has come is on the disk a second later.
+        // What has come is on the disk a second later: a look with every line that it shows.
         while fs::metadata(&part).map_or(0, |meta| meta.len()) < 60_000 {
-            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            shown.next_segment().await.unwrap().expect("it does not end by itself");
         }
         let pid = child.id().unwrap().to_string();
         let begun = tokio::time::Instant::now();
@@ -184,9 +186,13 @@ async fn the_first_signal_ends_it_within_a_second_and_the_same_command_goes_on()
         let output = child.wait_with_output().await.unwrap();
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(1), "{took:?}");
-        let (stdout, stderr) = texts(&output);
-        assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""), "{stderr}");
-        assert!(stderr.ends_with(
+        let mut last = Vec::new();
+        while let Some(line) = shown.next_segment().await.unwrap() {
+            last = line;
+        }
+        let last = String::from_utf8(last).unwrap();
+        assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{last}");
+        assert!(last.ends_with(
             "cvd-stream: interrupted; what is here stays, and the same command goes on from there\n"
         ));
 
