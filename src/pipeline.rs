@@ -1,6 +1,10 @@
 //! The pure middle: inputs in, events out, one lane per market and symbol. No I/O, no clock, no logging;
 //! live and replay run this same code, so they reach the same bits.
 
+mod config;
+mod connections;
+mod counts;
+mod event;
 mod flow;
 mod lane;
 mod lines;
@@ -9,207 +13,27 @@ mod state;
 
 use std::collections::HashMap;
 
+pub use config::{HELD_IN_ALL, MAX_LANES, PipelineConfig, Telling, Wanted};
+pub use connections::GRACE_NS;
+use counts::Losses;
+pub use counts::PipelineCounts;
+pub use event::Event;
 use lane::Lane;
-use lines::{Lines, Origin, Side};
+use lines::{Lines, Origin};
 pub use lines::{LiveSession, MAX_LINES, MAX_SESSIONS, Overlap, Race};
 pub use memory::{PipelineState, RestoreError};
 pub use state::{LaneState, ResumeError};
 
-use serde::{Deserialize, Serialize};
-
-use crate::bars::{BarBuilder, BarSpec, ClosedBar, MOST_EMPTY_BARS};
-use crate::cvd::{BadPoint, Cvd, CvdConfig, CvdConfigError};
-use crate::decode::{Control, Malformed, Message, decode};
-use crate::feed::{Frame, LinkEvent, SessionId};
+use crate::bars::{BarBuilder, MOST_EMPTY_BARS};
+use crate::cvd::{Cvd, CvdConfigError};
+use crate::decode::{Message, decode};
+use crate::feed::Frame;
 use crate::repair::{Answer, Hole, Reply};
-use crate::sequence::{Arrival, MOST_COUNTED, Sequence, SequenceCounts};
-use crate::snapshot::{Coverage, Gap, GapCause, LaneSummary, Market, Snapshot, Stamp, TradeSource};
-use crate::source::{DamagedLine, Input, Rows};
+use crate::sequence::{Arrival, Sequence, SequenceCounts};
+use crate::snapshot::{Coverage, GapCause, LaneSummary, Market, Stamp, TradeSource};
+use crate::source::{Input, Rows};
 use crate::trade::AggTrade;
-use crate::units::{AggTradeId, IdRange, Symbol, UnixMillis};
-
-/// What the pipeline says while it digests an input.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A trade moved the numbers.
-    Trade(Snapshot<'a>),
-    /// A trade was refused by the calculator.
-    BadPoint {
-        /// Its symbol.
-        symbol: &'a Symbol,
-        /// The trade.
-        trade: &'a AggTrade,
-        /// Why.
-        bad: BadPoint,
-    },
-    /// A frame that cannot be read.
-    Malformed {
-        /// Why.
-        reason: Malformed,
-        /// The frame, unescaped.
-        text: &'a [u8],
-    },
-    /// A damaged place in a file.
-    Damaged(&'a DamagedLine),
-    /// The exchange's answer to a request of ours.
-    Control(Control<'a>),
-    /// A trade of a symbol nobody asked for, or beyond [`MAX_LANES`].
-    Unrequested {
-        /// Its symbol, as written.
-        symbol: &'a str,
-    },
-    /// Another event of the exchange.
-    Other,
-    /// The exchange announces that it is about to end this connection.
-    Shutdown {
-        /// The session it came over.
-        session: SessionId,
-    },
-    /// Something happened to the sequence of a lane's ids.
-    Gap(Gap<'a>),
-    /// What waited behind a hole was too much and joins it: trades come faster than the hole is filled.
-    Discarded {
-        /// The symbol.
-        symbol: &'a Symbol,
-        /// How many trades waited.
-        trades: u64,
-        /// How large the hole is now.
-        missing: u64,
-    },
-    /// A trade whose id is far from all others: nothing moves until its neighbours or REST confirm it.
-    Suspicious {
-        /// The symbol.
-        symbol: &'a Symbol,
-        /// Its id.
-        id: AggTradeId,
-        /// The newest id known before it.
-        newest: Option<AggTradeId>,
-    },
-    /// A bar is over. It comes after the trade that closed it.
-    Bar(ClosedBar<'a>),
-    /// Empty bars that are not made, because they are more than [`MOST_EMPTY_BARS`].
-    EmptyBarsLeftOut {
-        /// The symbol.
-        symbol: &'a Symbol,
-        /// What the bars gather.
-        spec: BarSpec,
-        /// How many.
-        bars: u64,
-        /// The beginning of the first.
-        from: UnixMillis,
-        /// The end of the last.
-        to: UnixMillis,
-    },
-    /// A connection opened or closed.
-    Link {
-        /// Which, and how.
-        event: &'a LinkEvent,
-        /// How many connections are up now.
-        up: usize,
-    },
-}
-
-/// Which trades make lanes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// These symbols only; their lanes exist from the start.
-    Only(Vec<Symbol>),
-    /// Whatever comes, up to [`MAX_LANES`].
-    Everything,
-}
-
-/// Most lanes that frames may open by themselves, so that a hostile stream cannot fill the memory.
-pub const MAX_LANES: usize = 4_096;
-
-/// The settings of a pipeline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PipelineConfig {
-    /// The market that frames belong to.
-    pub market: Market,
-    /// Where frames come from: the live stream, or a recording of it.
-    pub frames_from: TradeSource,
-    /// Which of their trades count.
-    pub wanted: Wanted,
-    /// The calculator of each lane.
-    pub calculator: CvdConfig,
-    /// Whether holes in the ids can be repaired: answers will come as [`Input::Reply`]. Without that they are given up
-    /// as they are found.
-    pub repairs: bool,
-    /// Trades of one symbol that may wait behind a hole, at least 1. All symbols together may hold as many, or
-    /// [`HELD_IN_ALL`] if that is more.
-    pub hold_size: usize,
-    /// What gathers each lane's bars, as it is before the first trade; empty for no bars.
-    pub bars: Vec<BarBuilder>,
-}
-
-/// Trades that all symbols together may hold behind holes: about 64 MiB.
-pub const HELD_IN_ALL: usize = 524_288;
-
-/// Which of a lane's trades somebody looks at, by their number in the lane from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Telling {
-    /// So many from the beginning.
-    pub first: u64,
-    /// Every so many-th; 0 for none.
-    pub every: u64,
-}
-
-impl Default for Telling {
-    /// All of them.
-    fn default() -> Self {
-        Self { first: 0, every: 1 }
-    }
-}
-
-impl Telling {
-    /// How many trades behind one with this number come before the next that somebody looks at.
-    fn untold_after(self, ordinal: u64) -> u64 {
-        if ordinal < self.first {
-            return 0;
-        }
-        match self.every {
-            0 => u64::MAX,
-            every => every - 1 - ordinal % every,
-        }
-    }
-}
-
-/// What went through, by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct PipelineCounts {
-    /// Frames, rows and damaged lines digested.
-    pub messages: u64,
-    /// Trades that moved the numbers.
-    pub applied: u64,
-    /// Trades refused by the calculator.
-    pub bad_points: u64,
-    /// Frames that cannot be read, and damaged lines.
-    pub malformed: u64,
-    /// Answers to our requests.
-    pub control: u64,
-    /// Other events of the exchange.
-    pub other: u64,
-    /// Trades of symbols nobody asked for.
-    pub unrequested: u64,
-    /// Trades that another connection had brought before.
-    pub copies: u64,
-}
-
-impl PipelineCounts {
-    /// Whether they can have been counted.
-    fn are_sound(&self) -> bool {
-        let Self { messages, applied, bad_points, malformed, control, other, unrequested, copies } = *self;
-        let all = [messages, applied, bad_points, malformed, control, other, unrequested, copies];
-        all.iter().all(|count| *count <= MOST_COUNTED)
-            && messages >= malformed + control + other + unrequested
-    }
-
-    /// Trades that came, whatever became of them.
-    pub fn arrived(&self) -> u64 {
-        self.messages - self.malformed - self.control - self.other - self.unrequested
-    }
-}
+use crate::units::{AggTradeId, IdRange, Symbol};
 
 /// All lanes.
 #[derive(Debug)]
@@ -240,47 +64,6 @@ pub struct Pipeline {
     doubtful: Vec<usize>,
     /// Empty bars that the present input may still lead to.
     bar_room: u64,
-}
-
-/// So long a hole may be filled by another connection before it is one.
-pub const GRACE_NS: u64 = 250_000_000;
-/// So long nobody may have traded before a new connection without a trade is taken for an old one without.
-const QUIET_OVERLAP_NS: u64 = 10_000_000_000;
-/// A symbol that the old connection brings so long after the new one opened has to come over the new one too.
-const SETTLED_NS: u64 = 2_000_000_000;
-/// A connection that brings nothing for so long, while others bring so many trades, is of no use.
-const SILENT_NS: u64 = 15_000_000_000;
-const SILENT_TRADES: u64 = 10;
-
-/// When we lost something ourselves, by a count of such occurrences.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Losses {
-    count: u64,
-    last_evicted: u64,
-    last_malformed: u64,
-}
-
-impl Losses {
-    fn evicted(&mut self) {
-        self.count += 1;
-        self.last_evicted = self.count;
-    }
-
-    fn malformed(&mut self) {
-        self.count += 1;
-        self.last_malformed = self.count;
-    }
-
-    /// Where something was lost after the count stood at `seen`.
-    fn cause_since(&self, seen: u64) -> GapCause {
-        if self.last_evicted > seen {
-            GapCause::Queue
-        } else if self.last_malformed > seen {
-            GapCause::Malformed
-        } else {
-            GapCause::Wire
-        }
-    }
 }
 
 impl Pipeline {
@@ -429,57 +212,6 @@ impl Pipeline {
         self.lanes.iter().map(Lane::ids)
     }
 
-    /// When [`Input::Tick`] has to come at the latest, by the monotonic clock; `None` while nothing depends on it.
-    pub fn tick_due(&self) -> Option<u64> {
-        let since = self.doubtful.iter().filter_map(|at| self.lanes[*at].sequence.tentative_since());
-        since.map(|since| since.mono_ns.saturating_add(GRACE_NS)).min()
-    }
-
-    /// The connections that are up, in the order in which they opened.
-    pub fn live_sessions(&self) -> &[LiveSession] {
-        self.lines.live()
-    }
-
-    /// How often each line was first.
-    pub fn races(&self) -> &[Race; MAX_LINES] {
-        self.lines.races()
-    }
-
-    /// Connections that bring nothing while others do.
-    pub fn silent_sessions(&self, now: Stamp) -> impl Iterator<Item = SessionId> {
-        self.lines.silent(now, SILENT_NS, SILENT_TRADES)
-    }
-
-    /// Whether a connection that was opened to replace an older one of its line may take over from it.
-    pub fn overlap(&self, new: SessionId, now: Stamp) -> Overlap {
-        let live = self.lines.live();
-        let Some(new) = live.iter().find(|live| live.session == new) else { return Overlap::Waiting };
-        let Some(old) = live.iter().find(|old| old.line == new.line && old.session < new.session) else {
-            return Overlap::Waiting;
-        };
-        let settled = new.opened_at.mono_ns.saturating_add(SETTLED_NS);
-        let mut brought_any = false;
-        for Lane { side, sequence, .. } in &self.lanes {
-            match (side.reach(new.session), side.reach(old.session)) {
-                // Everything before what it brought first has come.
-                (Some(reach), _) if sequence.last_id().is_some_and(|last| last.0 >= reach.first) => {
-                    brought_any = true;
-                }
-                (Some(_), _) => return Overlap::Waiting,
-                // The old one brings what the new one does not.
-                (None, Some(reach)) if reach.at > settled => return Overlap::Waiting,
-                (None, _) => {}
-            }
-        }
-        let is_quiet = now.mono_ns.saturating_sub(new.opened_at.mono_ns) >= QUIET_OVERLAP_NS
-            && old.received.is_none_or(|received| received.mono_ns <= settled);
-        match brought_any {
-            true => Overlap::Proven,
-            false if is_quiet => Overlap::Quiet,
-            false => Overlap::Waiting,
-        }
-    }
-
     /// Whether a single trade may lead to many bars: those of the intervals without one before it.
     pub fn makes_empty_bars(&self) -> bool {
         self.config.bars.iter().any(BarBuilder::makes_empty_bars)
@@ -606,74 +338,6 @@ impl Pipeline {
             emit(Event::Suspicious { symbol: &lane.symbol, id: arrival.trade.id, newest });
         }
         self.settle(at, arrival.received, emit);
-    }
-
-    /// A connection opened or closed.
-    fn link(&mut self, event: &LinkEvent, emit: &mut impl FnMut(Event<'_>)) {
-        self.lines.link(event);
-        let several = self.lines.are_several();
-        for lane in &mut self.lanes {
-            lane.sequence.set_grace(several);
-            if !several {
-                lane.side = Side::default();
-            }
-        }
-        if self.lines.live().is_empty() {
-            // Nobody is left who could bring them.
-            self.believe_all(None, |_| true, emit);
-        }
-        emit(Event::Link { event, up: self.lines.live().len() });
-    }
-
-    /// One of several connections brought a trade: whether it is a copy of what another one had brought.
-    #[cold]
-    fn is_copy(
-        &mut self,
-        at: usize,
-        trade: &AggTrade,
-        from: Origin,
-        emit: &mut impl FnMut(Event<'_>),
-    ) -> bool {
-        let lane = &mut self.lanes[at];
-        let before = lane.side.brought(trade.id.0, from);
-        let is_copy = match before {
-            Some((first, lead_ns)) if lane.sequence.has(trade) => {
-                self.lines.copied(first, lead_ns, from.line);
-                self.counts.copies += 1;
-                true
-            }
-            Some(_) => false,
-            None => {
-                self.lines.won(from.line);
-                false
-            }
-        };
-        if lane.sequence.tentative_since().is_some() {
-            self.believe_all(from.received, |_| false, emit);
-        }
-        is_copy
-    }
-
-    /// Doubts become holes once every connection has passed them, or had its time.
-    fn believe_all(
-        &mut self,
-        now: Option<Stamp>,
-        is_lost: impl Fn(IdRange) -> bool,
-        emit: &mut impl FnMut(Event<'_>),
-    ) {
-        self.bar_room = MOST_EMPTY_BARS;
-        for at in std::mem::take(&mut self.doubtful) {
-            let (lane, live) = (&mut self.lanes[at], self.lines.live());
-            let side = &lane.side;
-            lane.sequence.believe_holes(|ids, since| {
-                let waited = now.map_or(0, |now| now.mono_ns.saturating_sub(since.mono_ns));
-                waited >= GRACE_NS || is_lost(ids) || side.all_beyond(ids.to.0, live)
-            });
-            if lane.sequence.tentative_since().is_some() {
-                self.doubtful.push(at);
-            }
-            self.settle(at, now, emit);
-        }
     }
 
     fn reply(&mut self, reply: &Reply, emit: &mut impl FnMut(Event<'_>)) {

@@ -6,25 +6,26 @@ mod counters;
 mod jumps;
 mod lag;
 mod link_state;
+mod react;
 mod recording;
 mod run_state;
 mod steer;
+mod told;
 mod watch;
 
 use std::time::Duration;
 
 pub use checkpoints::Checkpoints;
+use react::{react, tell_news};
 pub(crate) use recording::recorded_bars;
 pub use recording::{BeginError, Recording};
 use run_state::RunState;
 use tokio::time::Instant;
-use watch::News;
 
 use crate::clock::Clock;
-use crate::decode::Control;
 use crate::feed::Steering;
 use crate::metrics::MonitoringMetrics;
-use crate::pipeline::{Event, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::progress::{ReplayProgress, ReplayStatistics};
 use crate::queue::QueueGauge;
 use crate::recording::RecordError;
@@ -436,35 +437,6 @@ impl Processor<'_> {
         }
     }
 
-    /// Whether the records are to begin with this input.
-    #[inline]
-    fn end_silence(&mut self, input: &Input, state: &mut RunState) {
-        if state.is_silent
-            && let Some(until) = self.silent_until
-            && input.at().is_some_and(|at| at.wall_ns >= until)
-        {
-            self.silence(false, state);
-            state.counted.go_on(self.pipeline.counts().applied);
-            self.limit_count(state);
-        }
-    }
-
-    fn silence(&mut self, is_silent: bool, state: &mut RunState) {
-        state.is_silent = is_silent;
-        self.reporter.silence(is_silent);
-    }
-
-    /// Has the pipeline stop where enough trades are counted, within a block too.
-    fn limit_count(&mut self, state: &RunState) {
-        let count = self.count.filter(|_| !state.is_silent);
-        self.pipeline.stop_after(count.map_or(u64::MAX, |count| state.counted.limit(count)));
-    }
-
-    fn has_counted_enough(&self, state: &RunState) -> bool {
-        let is_enough = |count| state.counted.of(self.pipeline.counts().applied) >= count;
-        !state.is_silent && self.count.is_some_and(is_enough)
-    }
-
     /// What the queue had to evict: it comes before the frames that are left.
     fn admit_evictions(&mut self, burst: &Burst, state: &mut RunState) {
         for (session, frames) in &burst.evicted {
@@ -533,80 +505,4 @@ async fn next_outcome(repair: &mut Option<Repair>) -> Outcome {
 async fn nothing_left() {
     tokio::task::yield_now().await;
     tokio::task::yield_now().await;
-}
-
-/// What an event of the pipeline means outside of it.
-#[inline(always)]
-fn react(
-    event: Event<'_>,
-    reporter: &mut Reporter,
-    events: &Events,
-    on_trade: &mut Option<OnTrade>,
-    state: &mut RunState,
-) {
-    if let Some(watch) = &mut state.watch {
-        watch.heed(&event, reporter);
-    }
-    match event {
-        Event::Trade(snapshot) => {
-            if let (Some(latency_ns), Some(event_at)) = (snapshot.latency_ns(), snapshot.trade.event_at) {
-                let at_exchange_ms = event_at.0.saturating_sub(snapshot.trade.traded_at.0);
-                state.interval.arrived(at_exchange_ms, latency_ns / 1_000);
-                if latency_ns < 0 {
-                    events.negative_latency(latency_ns, || state.clock_offset());
-                }
-            }
-            if on_trade.is_some() || reporter.keeps_or_shows(snapshot.ordinal) {
-                show(&snapshot, reporter, on_trade);
-            }
-        }
-        event => react_to_what_is_rare(event, reporter, events, state),
-    }
-}
-
-/// Not inlined: a trade that nobody looks at need not even be put together.
-#[inline(never)]
-fn show(snapshot: &Snapshot<'_>, reporter: &mut Reporter, on_trade: &mut Option<OnTrade>) {
-    if let Some(on_trade) = on_trade
-        && !reporter.is_silent()
-    {
-        on_trade(snapshot);
-    }
-    reporter.keep(snapshot);
-    if reporter.shows(snapshot.ordinal) {
-        reporter.trade(snapshot);
-    }
-}
-
-#[cold]
-fn react_to_what_is_rare(event: Event<'_>, reporter: &mut Reporter, events: &Events, state: &mut RunState) {
-    match event {
-        Event::Trade(_) => {}
-        Event::BadPoint { symbol, trade, bad } => events.bad_point(symbol, trade.id, bad.reason),
-        Event::Malformed { reason, text } => events.parse_error(reason, text),
-        Event::Damaged(line) => events.damaged(line),
-        Event::Control(Control::Ack { .. }) | Event::Link { .. } | Event::Other => {}
-        Event::Control(Control::Error { code, msg, .. }) => events.control_error(code, &msg),
-        Event::Unrequested { symbol } => events.unrequested(symbol),
-        Event::Gap(gap) => reporter.gap(&gap),
-        Event::Bar(bar) => reporter.bar(&bar),
-        Event::EmptyBarsLeftOut { symbol, spec, bars, from, to } => {
-            events.empty_bars_left_out(symbol, spec, bars, from, to);
-        }
-        Event::Discarded { symbol, trades, missing } => events.falling_behind(symbol, missing, trades),
-        Event::Suspicious { symbol, id, newest } => events.suspicious(symbol, id, newest),
-        Event::Shutdown { session } => state.announced.push(session),
-    }
-}
-
-/// What an input let know about symbols.
-#[cold]
-fn tell_news(events: &Events, news: &mut Vec<News>) {
-    for news in news.drain(..) {
-        match news {
-            News::NotDelivered(symbol, finding) => events.symbol_not_delivered(&symbol, finding),
-            News::NotTrading(symbol, status) => events.not_trading(&symbol, &status),
-            News::Unlisted(symbol) => events.not_listed(&symbol),
-        }
-    }
 }

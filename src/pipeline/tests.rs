@@ -1,4 +1,5 @@
 use super::*;
+use crate::cvd::CvdConfig;
 use crate::feed::{LineId, SessionId};
 use crate::repair::GiveUpReason;
 use crate::snapshot::Quality;

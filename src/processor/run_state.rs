@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::LiveParts;
 use super::lag::LagWatch;
 use super::link_state::LinkSettings;
+use super::told::Counted;
 use super::watch::{News, Watch};
 use crate::bars::BarBuilder;
 use crate::clock::{Clock, ClockOffset, OffsetEstimator, StepWatch};
@@ -43,37 +44,6 @@ pub(super) struct RunState {
     pub(super) counted: Counted,
     /// Bursts whose records are not handed to the output yet.
     pub(super) unflushed: u32,
-}
-
-/// How many trades this process has applied, of those that a recording goes on from none.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counted {
-    /// By the pipelines before.
-    before: u64,
-    /// The pipeline's own count where this one began.
-    base: u64,
-}
-
-impl Counted {
-    /// The trades that count, of a pipeline that has applied so many.
-    pub(super) fn of(self, applied: u64) -> u64 {
-        self.before.saturating_add(applied.saturating_sub(self.base))
-    }
-
-    /// What the pipeline's own count is once `count` trades count.
-    pub(super) fn limit(self, count: u64) -> u64 {
-        self.base.saturating_add(count.saturating_sub(self.before))
-    }
-
-    /// What comes after `applied` trades of the pipeline counts again, or what comes after `restored` ones of another.
-    pub(super) fn go_on(&mut self, restored: u64) {
-        self.base = restored;
-    }
-
-    /// What the pipeline has applied counts; what comes now is told later.
-    pub(super) fn add(&mut self, applied: u64) {
-        *self = Self { before: self.of(applied), base: applied };
-    }
 }
 
 const TICK: Duration = Duration::from_secs(1);
