@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::text::rfc3339;
 use crate::progress::ReplayStatistics;
-use crate::snapshot::LaneSummary;
+use crate::snapshot::{LaneSummary, Market};
 use crate::units::{QtyDelta, UnixMillis};
 
 /// Symbols side by side; more follow below.
@@ -39,11 +39,12 @@ pub fn summary_table(lanes: &[LaneSummary], files: &ReplayStatistics) -> String 
     text
 }
 
-const LABELS: [&str; 13] = [
+const LABELS: [&str; 14] = [
     "symbol",
     "trades",
     "first",
     "last",
+    "quantities in",
     "buy",
     "sell",
     "delta",
@@ -65,6 +66,11 @@ fn column(lane: &LaneSummary) -> [String; LABELS.len()] {
         count(lane.trades),
         moment(flow.span.map(|(first, _)| first)),
         moment(flow.span.map(|(_, last)| last)),
+        match lane.market {
+            Market::CoinM => "contracts",
+            Market::UsdM | Market::Spot => "the base asset",
+        }
+        .to_owned(),
         amount(Some(flow.buy)),
         amount(Some(flow.sell)),
         amount(flow.delta()),

@@ -60,6 +60,7 @@ async fn the_table_at_the_end_tells_what_the_trades_add_up_to() {
     trades         1,539                      6
     first          2024-05-01T00:00:00.000Z   2024-05-01T00:03:00.000Z
     last           2024-05-02T02:39:00.000Z   2024-05-01T00:08:00.000Z
+    quantities in  the base asset             the base asset
     buy            4354.25                    15
     sell           2180.5                     11.5
     delta          2173.75                    3.5
