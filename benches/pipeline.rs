@@ -8,12 +8,14 @@
 //! valgrind --tool=callgrind --toggle-collect='*profiled*' target/release/deps/pipeline-… --profile-frames 200000
 //! ```
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput};
 use cvd_stream::cvd::CvdConfig;
 use cvd_stream::feed::{Frame, LineId, SessionId};
+use cvd_stream::pipeline::index::LaneIndex;
 use cvd_stream::pipeline::{Event, Pipeline, PipelineConfig, Wanted};
 use cvd_stream::report::output::Output;
 use cvd_stream::report::{RecordFormat, ReportSettings, Reporter, Scope};
@@ -73,7 +75,35 @@ fn measure() {
         });
     }
     group.finish();
+    look_ups(&mut criterion);
     criterion.final_summary();
+}
+
+/// The lane of each frame's symbol, in random order, against the library's map.
+fn look_ups(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lane");
+    group.throughput(Throughput::Elements(FRAMES as u64));
+    for count in [1, 10, 100, 600] {
+        let symbols = symbols(count);
+        let (mut index, mut map) = (LaneIndex::default(), HashMap::<Box<str>, usize>::new());
+        for (lane, symbol) in symbols.iter().enumerate() {
+            index.insert(Market::UsdM, symbol.as_str(), lane);
+            map.insert(symbol.as_str().into(), lane);
+        }
+        let mut random = fastrand::Rng::with_seed(7);
+        let names: Vec<String> = (0..FRAMES).map(|_| symbols[random.usize(..count)].to_string()).collect();
+        group.bench_function(format!("{count} symbols"), |bencher| {
+            bencher.iter(|| {
+                names.iter().filter_map(|name| index.lane(Market::UsdM, black_box(name))).sum::<usize>()
+            });
+        });
+        group.bench_function(format!("{count} symbols, the library's map"), |bencher| {
+            bencher.iter(|| {
+                names.iter().filter_map(|name| map.get(black_box(name.as_str())).copied()).sum::<usize>()
+            });
+        });
+    }
+    group.finish();
 }
 
 /// A pipeline at zero, and a reporter whose output goes nowhere.
@@ -88,15 +118,22 @@ impl Whole {
         let config = PipelineConfig {
             market: Market::UsdM,
             frames_from: TradeSource::Stream,
-            wanted: Wanted::Only(symbols.to_vec()),
+            wanted: Wanted::of(Market::UsdM, symbols),
             calculator: CvdConfig::default(),
             repairs: true,
             hold_size: 65_536,
             bars: Vec::new(),
+            counts_worth: true,
         };
         let reporter = format.map(|format| {
             let output = Output::new(Box::new(std::io::sink())).expect("the system gives a thread");
-            let settings = ReportSettings { format, print_every: 1, color: false };
+            let settings = ReportSettings {
+                format,
+                print_every: 1,
+                prints_many: true,
+                is_table_asked: false,
+                color: false,
+            };
             Reporter::new(settings, Scope::default(), output.writer)
         });
         Self {

@@ -1,11 +1,13 @@
 //! The points of reference that `scripts/bench` measures the command against, in the same run:
 //!
 //! `reference read URL BYTES` shakes hands, then only takes that many bytes out of the socket: what the kernel
-//! asks for anybody. `reference plain URL COUNT` is the same job written the plain way: a multi-threaded
+//! asks for anybody; without BYTES everything until the end. `reference read-all URL SYMBOLS STREAMS` does the same
+//! for many symbols (separated by commas), so many on each connection, with one thread that waits for all of them.
+//! `reference plain URL COUNT` is the same job written the plain way: a multi-threaded
 //! runtime, a bounded channel, `serde_json::Value`, doubles, the window summed anew for every trade, and a
 //! `tracing` event for every record.
 //!
-//! Both end with one line of JSON on standard output.
+//! All end with one line of JSON on standard output.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -14,6 +16,7 @@ use std::net::TcpStream;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::http::Uri;
 
@@ -24,14 +27,19 @@ fn main() -> Outcome {
     // `cargo bench` adds `--bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["read", url, bytes] => read(url, bytes.parse()?),
+        ["read", url] => read(url, None),
+        ["read", url, bytes] => read(url, Some(bytes.parse()?)),
+        ["read-all", url, symbols, streams] => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(read_all(url, symbols, streams.parse()?))
+        }
         ["plain", url, count] => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(plain(url, count.parse()?))
         }
         // Without arguments, as `cargo bench` and `cargo test --benches` start it, there is nothing to do.
         [] => Ok(()),
-        _ => Err("usage: reference read URL BYTES | reference plain URL COUNT".into()),
+        _ => Err("usage: reference read URL [BYTES] | read-all URL SYMBOLS STREAMS | plain URL COUNT".into()),
     }
 }
 
@@ -43,14 +51,18 @@ fn address(url: &str) -> Result<String, Failure> {
 /// As much as tokio-tungstenite reads at once.
 const READ_BUFFER: usize = 128 * 1024;
 
-fn read(url: &str, bytes: u64) -> Outcome {
-    let address = address(url)?;
-    let mut socket = TcpStream::connect(&address)?;
-    write!(
-        socket,
-        "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+fn request(path: &str, address: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )?;
+    )
+}
+
+fn read(url: &str, bytes: Option<u64>) -> Outcome {
+    let address = address(url)?;
+    let path = url.split_once(&address).map_or("/", |(_, path)| path);
+    let mut socket = TcpStream::connect(&address)?;
+    socket.write_all(request(path, &address).as_bytes())?;
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -59,11 +71,41 @@ fn read(url: &str, bytes: u64) -> Outcome {
     }
     let mut buffer = vec![0; READ_BUFFER];
     let mut taken = 0;
-    while taken < bytes {
-        match socket.read(&mut buffer)? {
-            0 => return Err("the socket ended early".into()),
-            more => taken += more as u64,
+    while bytes.is_none_or(|bytes| taken < bytes) {
+        match (socket.read(&mut buffer)?, bytes) {
+            (0, None) => break,
+            (0, Some(_)) => return Err("the socket ended early".into()),
+            (more, _) => taken += more as u64,
         }
+    }
+    println!("{}", json!({ "bytes": taken }));
+    Ok(())
+}
+
+/// Everything until the end of every connection.
+async fn read_all(url: &str, symbols: &str, streams: usize) -> Outcome {
+    let address = address(url)?;
+    let names: Vec<_> = symbols.split(',').map(|name| format!("{}@aggTrade", name.to_lowercase())).collect();
+    let mut tasks = tokio::task::JoinSet::new();
+    for names in names.chunks(streams.max(1)) {
+        let path = format!("/market/stream?streams={}", names.join("/"));
+        let mut socket = tokio::net::TcpStream::connect(&address).await?;
+        socket.write_all(request(&path, &address).as_bytes()).await?;
+        while !matches!(socket.read_u8().await?, b'\n') || socket.read_u8().await? != b'\r' {}
+        socket.read_u8().await?;
+        tasks.spawn(async move {
+            let (mut buffer, mut taken) = (vec![0; READ_BUFFER], 0);
+            loop {
+                match socket.read(&mut buffer).await? {
+                    0 => return Ok::<u64, Failure>(taken),
+                    more => taken += more as u64,
+                }
+            }
+        });
+    }
+    let mut taken = 0;
+    while let Some(one) = tasks.join_next().await {
+        taken += one??;
     }
     println!("{}", json!({ "bytes": taken }));
     Ok(())

@@ -1,6 +1,9 @@
 //! The whole: wires feed, queue, pipeline and report, and shuts them down. The only room that knows both ends.
 
+pub(crate) mod following;
 mod replay;
+
+use following::{Following, following};
 
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -11,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use rustls::ClientConfig;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bars::NotionalBars;
@@ -19,22 +22,28 @@ use crate::checkpoint::CheckpointError;
 use crate::clock::Clock;
 use crate::config::{BarsConfig, Config};
 use crate::cvd::CvdConfigError;
+use crate::feed::endpoint::Endpoint;
 use crate::feed::liveness::LivenessLimits;
 use crate::feed::tls::{CaFileError, ExtraRoots};
 use crate::feed::{ConnectionBudget, FeedError, Live, LiveSettings, Network, Steering, SystemNetwork};
+pub use crate::latency::runtime;
 use crate::metrics::MonitoringMetrics;
 use crate::pipeline::{Pipeline, PipelineConfig, Wanted};
-use crate::processor::{Checkpoints, LiveParts, OnTrade, Processor, ProcessorError, Recording, Summary};
+use crate::processor::{
+    Board, Checkpoints, LiveParts, OnTrade, Processor, ProcessorError, Recording, RosterDesk, Summary,
+};
 use crate::progress::{ReplayProgress, ReplayStatistics};
 use crate::queue::drop_oldest;
+use crate::repair::Repairs;
 use crate::repair::rest::RestClient;
-use crate::repair::{Planner, Repair, WeightBudget};
 use crate::report::events::Events;
 use crate::report::output::{LogWriter, Output};
 use crate::report::sink::{RowFile, RowThread, RowWriter, TableSettings, WriteError};
-use crate::report::{OutputClosed, ReportSettings, Reporter, Scope};
+use crate::report::{OutputClosed, Pick, ReportSettings, Reporter, Scope};
+use crate::roster::{AskError, Selector};
 use crate::snapshot::{Market, Snapshot, TradeSource};
 use crate::source::Source;
+pub use following::check_selection;
 
 /// How long everything together may take to end once it is asked to.
 pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
@@ -75,6 +84,26 @@ pub enum AppError {
         /// Damaged rows.
         damaged: u64,
     },
+    /// What is to be followed cannot be: names that the exchange does not list, patterns that mean nothing, too much.
+    #[error("{0}")]
+    Selection(String),
+    /// The symbols file cannot be read.
+    #[error("the symbols file {} cannot be used: {what}", .path.display())]
+    SymbolsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Nobody can be asked what a market lists.
+    #[error(
+        "what {0} lists cannot be asked, and without that no pattern means anything: name where its REST is by --rest-url, \
+         or name the symbols"
+    )]
+    NothingListed(Market),
+    /// A market will not say what it lists.
+    #[error(transparent)]
+    Asking(#[from] AskError),
     /// The file of results could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -132,6 +161,8 @@ pub struct App {
     /// How far the reading of files is.
     files: Option<ReplayProgress>,
     silent_until: Option<i64>,
+    /// Asks for the symbols file to be read again.
+    reload: Option<Arc<Notify>>,
 }
 
 /// How long the end waits for the last of a recording.
@@ -157,6 +188,7 @@ impl App {
             rotate: RECORDED_AT_ONCE,
             recording_patience: RECORDING_PATIENCE,
             silent_until: None,
+            reload: None,
         }
     }
 
@@ -229,6 +261,12 @@ impl App {
         self
     }
 
+    /// Reads the symbols file again whenever this is notified.
+    pub fn reload_on(mut self, asked: Arc<Notify>) -> Self {
+        self.reload = Some(asked);
+        self
+    }
+
     /// Colours text records.
     pub fn color(mut self, color: bool) -> Self {
         self.color = color;
@@ -243,27 +281,40 @@ impl App {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<Summary, AppError> {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let events = Events::new(self.log.take());
+        let network = match self.network.take() {
+            Some(network) => network,
+            None => Arc::new(system_network(&self.config, self.tls.take())?),
+        };
+        let duration = self.config.duration.take();
+        let mut asked = pin!(async {
+            match duration {
+                None => shutdown.await,
+                Some(duration) => drop(timeout(duration, shutdown).await),
+            }
+        });
+        let Some(following) =
+            following(&self.config, self.reload.take(), &network, &events, clock, &mut asked).await?
+        else {
+            return Ok(Summary::nothing());
+        };
+        let Following { wanted, links, plans, desk, endpoints } = following;
         let (sender, receiver) = drop_oldest(self.config.queue, clock);
+        // `supervise` polls the feed, then the processor.
+        let sender = sender.beside_receiver();
         let steering = Steering::default();
         let live_parts = LiveParts {
             queue: sender.gauge(),
             clock,
             stats_interval: self.config.stats_interval,
-            awaits_ack: !self.config.endpoint.subscribe.is_empty(),
+            links,
             steering: steering.clone(),
             redundancy: self.config.lines.redundancy,
             max_lag: self.config.lines.max_lag,
-            route: self.config.endpoint.route(),
             heartbeat_timeout: self.config.heartbeat_timeout,
-            market: self.config.market,
         };
-        let network = match self.network.take() {
-            Some(network) => network,
-            None => Arc::new(system_network(&self.config, self.tls.take())?),
-        };
-        let repair = self.repair(&network, clock, &steering, &events);
+        let repair = self.repair(&endpoints, &network, clock, &steering, &events);
         let settings = LiveSettings {
-            endpoint: self.config.endpoint.clone(),
+            plans,
             liveness: LivenessLimits::with_heartbeat(self.config.heartbeat_timeout),
             backoff_max: self.config.backoff_max,
             jitter_seed: self.jitter_seed,
@@ -274,62 +325,53 @@ impl App {
             .with_network(Arc::clone(&network))
             .with_steering(steering);
         let live = live.with_budget(self.budget.clone());
-        let wanted = Wanted::Only(self.config.endpoint.symbols.clone());
         let (stop, stopped) = watch::channel(false);
-        self.supervise(
-            wanted,
-            TradeSource::Stream,
-            receiver,
-            &events,
-            Some(live_parts),
-            repair,
-            live.run(stopped),
-            stop,
-            shutdown,
-        )
-        .await
+        let parts =
+            Parts { live: Some((live_parts, desk)), repair, wanted, frames_from: TradeSource::Stream };
+        self.supervise(parts, receiver, &events, live.run(stopped), stop, asked).await
     }
 
     /// Who fetches what is missing: nobody, where that is switched off or where it is not known whom to ask.
     fn repair(
         &self,
+        endpoints: &[Endpoint],
         network: &Arc<dyn Network>,
         clock: Clock,
         steering: &Steering,
         events: &Events,
-    ) -> Option<Repair> {
-        let Config { market, endpoint, repair, .. } = &self.config;
+    ) -> Option<Repairs> {
+        let repair = &self.config.repair;
         if !repair.enabled {
             return None;
         }
-        let Some(base) = self.config.rest() else {
-            events.repair_off(&endpoint.host);
-            return None;
-        };
-        let client = RestClient::new(Arc::clone(network), base, *market);
-        let planner = Planner::new(WeightBudget::of(*market), repair.deadline);
-        let repair = Repair::new(planner, client, clock, steering.clone());
-        Some(repair.with_heartbeat(self.config.heartbeat_timeout))
+        let mut clients = Vec::new();
+        for endpoint in endpoints {
+            match self.config.rest_of(endpoint) {
+                Some(base) => clients.push(RestClient::new(Arc::clone(network), base, endpoint.market)),
+                None => events.repair_off(&endpoint.host),
+            }
+        }
+        let heartbeat_timeout = self.config.heartbeat_timeout;
+        let are_some = !clients.is_empty();
+        are_some.then(|| Repairs::new(clients, repair.deadline, heartbeat_timeout, clock, steering))
     }
 
     /// Runs feed and processor side by side and ends them in order: the feed first, then what it left.
-    #[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
     async fn supervise(
         self,
-        wanted: Wanted,
-        frames_from: TradeSource,
+        parts: Parts,
         source: impl Source,
         events: &Events,
-        live: Option<LiveParts>,
-        repair: Option<Repair>,
         feed: impl Future<Output = Result<(), FeedError>>,
         stop: watch::Sender<bool>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Summary, AppError> {
         let Self { config, output, on_trade, color, rotate, recording_patience, files, silent_until, .. } =
             self;
-        let symbols = match &wanted {
-            Wanted::Only(symbols) => symbols.clone(),
+        let Parts { live, repair, wanted, frames_from } = parts;
+        let (live, roster) = live.unzip();
+        let instruments = match &wanted {
+            Wanted::Only(seats) => seats.iter().map(|seat| seat.instrument.clone()).collect(),
             Wanted::Everything => Vec::new(),
         };
         let output = match output {
@@ -337,8 +379,14 @@ impl App {
             None => Output::new(Box::new(std::io::stdout())).map_err(AppError::Output)?,
         };
         let is_live = live.is_some();
-        let settings = ReportSettings { format: config.output, print_every: config.print_every, color };
-        let scope = Scope { market: config.market, symbols };
+        let settings = ReportSettings {
+            format: config.output,
+            print_every: config.print_every,
+            prints_many: config.table.with_trades,
+            is_table_asked: config.table.top.is_some(),
+            color,
+        };
+        let scope = Scope { market: config.market, instruments };
         let calculator = config.calculator;
         NotionalBars::check(config.market, config.bars.specs.iter().copied())?;
         let mut pipeline = Pipeline::new(PipelineConfig {
@@ -349,17 +397,25 @@ impl App {
             repairs: repair.is_some(),
             hold_size: config.repair.hold_size,
             bars: config.bars.builders(),
+            counts_worth: is_live,
         })?;
         let checkpoints = match &live {
-            Some(live) => Checkpoints::open(&config, &mut pipeline, live.clock, events, repair.is_some())?,
+            Some(live) => {
+                let endpoints = following::endpoints(&config);
+                Checkpoints::open(&config, &endpoints, &mut pipeline, live.clock, events, repair.is_some())?
+            }
             None => None,
         };
         let (rows, rows_thread) = results(&config)?;
         let mut processor = Processor {
             pipeline,
-            reporter: Reporter::new(settings, scope, output.writer).with_rows(rows),
+            reporter: Reporter::new(settings, scope, output.writer)
+                .with_rows(rows)
+                .only(picked(&config.symbols.only)),
+            board: Board::new(&config.table, config.symbols.groups.clone()),
             events,
             live,
+            roster,
             repair,
             checkpoints,
             silent_until,
@@ -451,6 +507,25 @@ impl App {
             }
         }
     }
+}
+
+/// What a run is made of.
+struct Parts {
+    /// What only a live run has.
+    live: Option<(LiveParts, RosterDesk)>,
+    repair: Option<Repairs>,
+    wanted: Wanted,
+    frames_from: TradeSource,
+}
+
+/// Which symbols are shown; `None` for all.
+fn picked(only: &[Selector]) -> Option<Pick> {
+    let only = only.to_vec();
+    let pick: Option<Pick> = match only.is_empty() {
+        true => None,
+        false => Some(Box::new(move |instrument| only.iter().any(|selector| selector.matches(instrument)))),
+    };
+    pick
 }
 
 /// What is wrong with files of which not one row is good.

@@ -38,7 +38,12 @@ impl Clock {
 
     /// Both clocks, now.
     pub fn now(&self) -> Stamp {
-        let mono_ns = nanos(self.origin.elapsed());
+        self.stamp(Instant::now())
+    }
+
+    /// Both clocks at a moment that has just been read off the monotonic one.
+    pub fn stamp(&self, now: Instant) -> Stamp {
+        let mono_ns = self.mono_ns(now);
         let wall_ns = match self.wall {
             Wall::Simulated { at_origin_ns } => at_origin_ns.saturating_add_unsigned(mono_ns),
             Wall::System => match wall().duration_since(UNIX_EPOCH) {

@@ -12,7 +12,8 @@ use crate::exchange::{Act, AtEnd, Exchange, Script};
 use crate::feed::endpoint::Endpoint;
 use crate::processor::Summary;
 use crate::repair::rest::RestBase;
-use crate::snapshot::{LaneSummary, Market};
+use crate::roster::Selection;
+use crate::snapshot::{Instrument, LaneSummary, Market};
 use crate::trade::AggTrade;
 use crate::units::{IdRange, QtyDelta, Symbol};
 
@@ -20,7 +21,14 @@ use crate::units::{IdRange, QtyDelta, Symbol};
 pub const DURATION: Duration = Duration::from_secs(12);
 /// It prints more often than a live run.
 pub const PRINT_EVERY: u64 = 25;
+/// It compares many symbols more often than a live run.
+pub const TABLE_EVERY: Duration = Duration::from_secs(3);
 const TRADES_PER_SECOND: u32 = 50;
+/// The same where there are many.
+const TRADES_PER_SYMBOL: u32 = 20;
+const MOST_TRADES_PER_SECOND: u32 = 2_000;
+/// Of more symbols the proof is one line.
+const TOLD_ONE_BY_ONE: usize = 10;
 /// The longest wait between attempts to connect when things go wrong.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -66,60 +74,180 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
     mut say: impl FnMut(&str),
 ) -> Result<Summary, DemoError> {
-    let market = config.market;
-    let symbol = config.endpoint.symbols.first().cloned();
-    let name = listed_name(market, symbol.as_ref());
-    let script = Script::default().at_end(AtEnd::Market { per_second: TRADES_PER_SECOND });
-    let exchange =
-        Exchange::builder().market(market).symbol(name).wall_clock().seed(7).script(script).start().await?;
-    let url = exchange.stream_url();
-    config.endpoint = Endpoint::from_url(&url, None, Some(market), false).map_err(io::Error::other)?;
+    let selection = selection(&config);
+    let stages = stages(&selection, config.market).await?;
+    let stage = &stages[0];
+    if stage.endpoint.symbols.is_empty() {
+        config.symbols.selection = Some(selection);
+    }
+    config.market = stage.market;
+    config.endpoint = stage.endpoint.clone();
+    config.other_endpoints = stages[1..].iter().map(|stage| stage.endpoint.clone()).collect();
     // The practice exchange begins anew each time, and so do the numbers.
     config.state = StateConfig::default();
     if weather == Weather::Faults {
         // A demonstration is short: it shows the wait for a connection, not how long waits can grow.
         config.backoff_max = config.backoff_max.min(LONGEST_WAIT);
     }
-    config.repair.rest_url = Some(RestBase::parse(&exchange.rest_url(), false).map_err(io::Error::other)?);
+    config.repair.rest_url = Some(stage.rest.clone());
+    config.repair.other_rest_urls =
+        stages[1..].iter().map(|stage| (stage.market, stage.rest.clone())).collect();
 
-    let of_market = if market == Market::default() { String::new() } else { format!(" ({market})") };
     let how_long = match config.duration {
         Some(duration) => format!("for {:.0} s", duration.as_secs_f64()),
         None => "for a while".to_owned(),
     };
-    say(&format!(
-        "A practice exchange on this machine trades {name}{of_market}, about {TRADES_PER_SECOND} times a second."
-    ));
-    say(&format!(
-        "cvd-stream watches it {how_long}, exactly as it would watch Binance. Each CVD line shows:"
-    ));
+    say(&introduction(&stages));
+    let symbols: usize = stages.iter().map(|stage| stage.symbols).sum();
+    let what = if symbols > TOLD_ONE_BY_ONE { "Each MOVER row" } else { "Each CVD line" };
+    say(&format!("cvd-stream watches it {how_long}, exactly as it would watch Binance. {what} shows:"));
     say("  cvd  what aggressive buyers bought minus what aggressive sellers sold, exact to the last digit");
-    say("  z    how unusual that level is against the last 299 trades (none while warming up)");
-    say("  ema  its moving average; latency: how old the trade's event was on arrival");
+    if symbols > TOLD_ONE_BY_ONE {
+        say(
+            "  delta  how far that moved since the last table, and what it is worth; the symbols that moved most come first",
+        );
+        say(
+            "  z    how unusual the level is against the last 299 trades; rate, volume and price are of the interval",
+        );
+    } else {
+        say("  z    how unusual that level is against the last 299 trades (none while warming up)");
+        say("  ema  its moving average; latency: how old the trade's event was on arrival");
+    }
     say("");
     let watching = build(config)?.run(shutdown);
     let summary = tokio::select! {
         biased;
         summary = watching => summary?,
-        never = let_it_rain(weather, &exchange, &mut say) => match never? {},
+        never = let_it_rain(weather, &stages[0].exchange, &mut say) => match never? {},
     };
-    let ledger = exchange.ledger();
-    exchange.stop().await?;
+    let mut ledgers = Vec::new();
+    for stage in stages {
+        ledgers.push((stage.market, stage.exchange.ledger()));
+        stage.exchange.stop().await?;
+    }
+    let ledger_of = |market| ledgers.iter().find(|(of, _)| *of == market).map(|(_, ledger)| ledger);
 
     for lane in &summary.lanes {
+        let Some(ledger) = ledger_of(lane.market) else { continue };
+        let proof = proof(lane, &ledger.trades(&lane.symbol))?;
+        if summary.lanes.len() > TOLD_ONE_BY_ONE {
+            continue;
+        }
         say("");
-        say(&proof(lane, &ledger.trades(&lane.symbol))?);
+        if summary.lanes.len() > 1 {
+            say(&format!("{}:{}", lane.market, lane.symbol));
+        }
+        say(&proof);
         let LaneSummary { ids_seen, repaired_trades, duplicate_trades, .. } = lane;
         say(&format!(
             "Ids seen {ids_seen}, of them fetched again {repaired_trades}; missing {}, repeated {duplicate_trades}.",
             lane.coverage.missing_trades
         ));
     }
+    if summary.lanes.len() > TOLD_ONE_BY_ONE {
+        say("");
+        say(&format!("CVD = ledger for each of the {} symbols, to the last digit.", summary.lanes.len()));
+    }
     if weather == Weather::Fair {
         say("Next, with losses on the way: cvd-stream demo --faults");
     }
     say("Next, on the real exchange: cvd-stream --symbol BTCUSDT");
     Ok(summary)
+}
+
+/// A market of the demonstration.
+struct Stage {
+    market: Market,
+    exchange: Exchange,
+    symbols: usize,
+    /// The one that is traded, if there is one only.
+    name: String,
+    endpoint: Endpoint,
+    rest: RestBase,
+}
+
+/// What is asked for; a plain symbol is of the market that is asked for.
+fn selection(config: &Config) -> Selection {
+    let named = config.endpoint.symbols.iter().map(|symbol| Instrument::new(config.market, symbol.clone()));
+    let selection = config.symbols.selection.clone().unwrap_or_else(|| Selection::of(named));
+    selection.with_groups(&config.symbols.groups)
+}
+
+/// An exchange for each market that is asked for. It lists what is named, and where a pattern asks for more, some others.
+async fn stages(selection: &Selection, first: Market) -> io::Result<Vec<Stage>> {
+    let mut markets = selection.markets();
+    if markets.is_empty() {
+        markets.push(first);
+    }
+    // Symbols without a market are of the first one.
+    markets.sort_by_key(|market| *market != first);
+    let needs_more = selection.markets_to_list();
+    let named = selection.names();
+    let mut stages = Vec::new();
+    for market in markets {
+        let mut names: Vec<String> = Vec::new();
+        let asked = named.iter().filter(|name| name.market == market).map(|name| &name.symbol);
+        for symbol in asked {
+            names.push(listed_name(market, Some(symbol)).to_owned());
+        }
+        if needs_more.contains(&market) {
+            names.extend(more_symbols(market));
+        }
+        if names.is_empty() {
+            names.push(listed_name(market, None).to_owned());
+        }
+        names.sort();
+        names.dedup();
+        stages.push(stage(market, names, selection.needs_listings()).await?);
+    }
+    Ok(stages)
+}
+
+async fn stage(market: Market, names: Vec<String>, is_open: bool) -> io::Result<Stage> {
+    let busy = u32::try_from(names.len()).unwrap_or(u32::MAX).saturating_mul(TRADES_PER_SYMBOL);
+    let per_second = busy.clamp(TRADES_PER_SECOND, MOST_TRADES_PER_SECOND);
+    let script = Script::default().at_end(AtEnd::Market { per_second });
+    let builder = Exchange::builder().market(market).wall_clock().seed(7).script(script);
+    let builder = names.iter().fold(builder, |builder, name| builder.symbol(name));
+    let exchange = builder.start().await?;
+    let url = match is_open || names.len() > 1 {
+        // Whoever joins later is subscribed to.
+        true => format!(
+            "{}/{}stream",
+            exchange.stream_base(),
+            if market == Market::UsdM { "market/" } else { "" }
+        ),
+        false => exchange.stream_url(),
+    };
+    let mut endpoint = Endpoint::from_url(&url, None, Some(market), false).map_err(io::Error::other)?;
+    if !endpoint.subscribe.is_empty() {
+        (endpoint.symbols, endpoint.subscribe) = (Vec::new(), Vec::new());
+    }
+    let rest = RestBase::parse(&exchange.rest_url(), false).map_err(io::Error::other)?;
+    let (symbols, name) = (names.len(), names[0].clone());
+    Ok(Stage { market, exchange, symbols, name, endpoint, rest })
+}
+
+/// What an exchange lists besides for patterns.
+fn more_symbols(market: Market) -> impl Iterator<Item = String> {
+    const COINS: [&str; 16] = [
+        "BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "LINK", "AVAX", "LTC", "SUI", "DOT", "TRX", "UNI",
+        "NEAR", "ATOM",
+    ];
+    let quote = if market == Market::CoinM { "USD_PERP" } else { "USDT" };
+    COINS.into_iter().map(move |coin| format!("{coin}{quote}"))
+}
+
+fn introduction(stages: &[Stage]) -> String {
+    if let [Stage { market, symbols: 1, name, .. }] = stages {
+        let of_market = if *market == Market::default() { String::new() } else { format!(" ({market})") };
+        return format!(
+            "A practice exchange on this machine trades {name}{of_market}, about {TRADES_PER_SECOND} times a second."
+        );
+    }
+    let markets = stages.iter().map(|stage| format!("{} of {}", stage.symbols, stage.market));
+    let markets = markets.collect::<Vec<_>>().join(", ");
+    format!("A practice exchange on this machine trades several symbols: {markets}.")
 }
 
 /// Lets things go wrong while the monitor watches, and says what; never ends.

@@ -47,10 +47,16 @@ pub mod exchange;
 pub mod feed;
 #[cfg(feature = "replay")]
 pub mod fetch;
+#[cfg(feature = "net")]
+pub mod groups;
+#[cfg(feature = "net")]
+pub mod latency;
 #[cfg(feature = "cli")]
 pub mod logging;
 #[cfg(feature = "net")]
 pub mod metrics;
+#[cfg(feature = "net")]
+pub mod movers;
 #[cfg(feature = "net")]
 pub mod paced;
 #[cfg(feature = "net")]
@@ -69,6 +75,8 @@ pub mod repair;
 pub mod replay;
 #[cfg(feature = "net")]
 pub mod report;
+#[cfg(feature = "net")]
+pub mod roster;
 #[cfg(feature = "net")]
 pub mod sequence;
 #[cfg(feature = "cli")]

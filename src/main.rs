@@ -4,18 +4,20 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use cvd_stream::app::{App, AppError, system_network};
+use cvd_stream::app::{App, AppError, check_selection, runtime, system_network};
 use cvd_stream::calendar::Day;
 use cvd_stream::cli::{self, Action, Exit, Invocation};
 use cvd_stream::config::resolve::Resolved;
-use cvd_stream::config::{ColorChoice, Config, LogOutput, Origin, OutputFormat, Showing};
+use cvd_stream::config::{ColorChoice, Config, LatencyMode, LogOutput, Origin, OutputFormat, Showing};
 use cvd_stream::demo::Weather;
 use cvd_stream::feed::FeedError;
 use cvd_stream::fetch::Days;
 use cvd_stream::fetch::command::{asked, days, run as run_fetch};
+use cvd_stream::latency::block_on;
 use cvd_stream::processor::Summary;
 use cvd_stream::recording::RecordingReader;
 use cvd_stream::replay::{Range, Replay, ReplayError, ReplayOptions, ReplayProgress, expanded};
@@ -24,6 +26,7 @@ use cvd_stream::report::output::{LogWriter, Output, log_lines};
 use cvd_stream::report::{pace, show_progress, summary_table};
 use cvd_stream::units::Symbol;
 use cvd_stream::{demo, logging, shutdown};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How long the last log lines may take to be written.
@@ -65,11 +68,24 @@ fn run(action: Action, resolved: Resolved, stderr: &LogWriter) -> anyhow::Result
         tracing::warn!("{warning}");
     }
     let color = colored(config.log.color, std::io::stdout().is_terminal());
-    let build = move |config: Config| Ok(App::new(config).output(output).log(log).color(color));
-    let signal = shutdown::listen().context("cannot listen for signals")?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let result = runtime.block_on(perform(action, resolved, build, signal, stderr));
+    let reload = config.symbols.file.is_some().then(Arc::<Notify>::default);
+    let signal = shutdown::listen(reload.clone()).context("cannot listen for signals")?;
+    let build = move |config: Config| {
+        let app = App::new(config).output(output).log(log).color(color);
+        Ok(match reload {
+            Some(reload) => app.reload_on(reload),
+            None => app,
+        })
+    };
+    let latency = match action {
+        Action::Live | Action::Demo { .. } => config.latency,
+        // Files are there when they are wanted.
+        _ => LatencyMode::Default,
+    };
+    let runtime = runtime(latency).context("cannot start")?;
+    let stderr = stderr.clone();
+    let work = async move { perform(action, resolved, build, signal, &stderr).await };
+    let result = block_on(&runtime, work);
     // A name look-up or a read that hangs must not hold up the end.
     runtime.shutdown_background();
     result
@@ -90,6 +106,9 @@ async fn perform(
             config.duration = config.duration.or_else(|| config.count.is_none().then_some(demo::DURATION));
             if resolved.is_default("print-every") {
                 config.print_every = demo::PRINT_EVERY;
+            }
+            if resolved.is_default("table-every") {
+                config.table.every = demo::TABLE_EVERY;
             }
             let weather = if faults { Weather::Faults } else { Weather::Fair };
             drop(demo::run(config, weather, build, signal, |line| say(stderr, line)).await?);
@@ -193,7 +212,7 @@ fn fetch(resolved: &Resolved, symbol: Symbol, days: Days, stderr: &LogWriter) ->
         tracing::warn!("{warning}");
     }
     let network = system_network(config, None)?;
-    let signal = shutdown::listen().context("cannot listen for signals")?;
+    let signal = shutdown::listen(None).context("cannot listen for signals")?;
     let rewrites = match config.replay.progress {
         Showing::Auto => std::io::stderr().is_terminal(),
         Showing::Always => true,
@@ -253,9 +272,11 @@ fn show(resolved: &Resolved, stderr: &LogWriter) -> anyhow::Result<()> {
         say(stderr, &format!("warning: {warning}"));
     }
     match write!(std::io::stdout().lock(), "{resolved}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
     }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start")?;
+    Ok(runtime.block_on(check_selection(&resolved.config))?)
 }
 
 /// Shows a line on standard error, if anybody looks.

@@ -6,31 +6,39 @@ mod connections;
 mod counts;
 mod event;
 mod flow;
+pub mod index;
 mod lane;
 mod lines;
 mod memory;
+mod roster;
+mod shard;
 mod state;
-
-use std::collections::HashMap;
+mod worth;
 
 pub use config::{HELD_IN_ALL, MAX_LANES, PipelineConfig, Telling, Wanted};
 pub use connections::GRACE_NS;
 use counts::Losses;
 pub use counts::PipelineCounts;
 pub use event::Event;
+use index::LaneIndex;
 use lane::Lane;
-use lines::{Lines, Origin};
+use lines::Origin;
 pub use lines::{LiveSession, MAX_LINES, MAX_SESSIONS, Overlap, Race};
 pub use memory::{PipelineState, RestoreError};
+use roster::NOWHERE;
+use shard::Shard;
 pub use state::{LaneState, ResumeError};
+pub use worth::WorthSum;
+
+pub use crate::snapshot::{LaneTotals, Worth};
 
 use crate::bars::{BarBuilder, MOST_EMPTY_BARS};
 use crate::cvd::{Cvd, CvdConfigError};
 use crate::decode::{Message, decode};
-use crate::feed::Frame;
+use crate::feed::{Frame, ShardId};
 use crate::repair::{Answer, Hole, Reply};
 use crate::sequence::{Arrival, Sequence, SequenceCounts};
-use crate::snapshot::{Coverage, GapCause, LaneSummary, Market, Stamp, TradeSource};
+use crate::snapshot::{Coverage, GapCause, Instrument, LaneSummary, Market, Stamp, TradeSource};
 use crate::source::{Input, Rows};
 use crate::trade::AggTrade;
 use crate::units::{AggTradeId, IdRange, Symbol};
@@ -40,10 +48,8 @@ use crate::units::{AggTradeId, IdRange, Symbol};
 pub struct Pipeline {
     config: PipelineConfig,
     lanes: Vec<Lane>,
-    /// By market, then symbol.
-    index: [HashMap<Box<str>, usize>; Market::ALL.len()],
-    /// The lane of the last trade: on most streams the next one's too.
-    recent: usize,
+    /// By market and symbol; lanes that have ended are in it too.
+    index: LaneIndex,
     counts: PipelineCounts,
     /// No more trades are applied than this.
     limit: u64,
@@ -54,12 +60,10 @@ pub struct Pipeline {
     held: usize,
     /// Lanes whose holes or doubts have changed.
     changed: Vec<usize>,
-    /// How often that happened.
-    changes: u64,
     /// First trades of a lane's epoch so far, all lanes together.
     epochs_begun: u64,
-    /// The connections that are up.
-    lines: Lines,
+    /// Shares of the lanes, each with its connections; at least one.
+    shards: Vec<Shard>,
     /// Lanes with holes that another connection may be about to fill.
     doubtful: Vec<usize>,
     /// Empty bars that the present input may still lead to.
@@ -74,9 +78,9 @@ impl Pipeline {
     pub fn new(config: PipelineConfig) -> Result<Self, CvdConfigError> {
         config.calculator.validate()?;
         let mut pipeline = Self::empty(config);
-        if let Wanted::Only(symbols) = pipeline.config.wanted.clone() {
-            for symbol in symbols {
-                pipeline.open_lane(pipeline.config.market, symbol);
+        if let Wanted::Only(seats) = pipeline.config.wanted.clone() {
+            for seat in seats {
+                pipeline.seat(&seat);
             }
         }
         Ok(pipeline)
@@ -86,17 +90,15 @@ impl Pipeline {
     fn empty(config: PipelineConfig) -> Self {
         Self {
             lanes: Vec::new(),
-            index: Default::default(),
-            recent: 0,
+            index: LaneIndex::default(),
             counts: PipelineCounts::default(),
             limit: u64::MAX,
             telling: Telling::default(),
             losses: Losses::default(),
             held: 0,
             changed: Vec::new(),
-            changes: 0,
             epochs_begun: 0,
-            lines: Lines::default(),
+            shards: vec![Shard::of(config.market)],
             doubtful: Vec::new(),
             bar_room: MOST_EMPTY_BARS,
             config,
@@ -118,7 +120,8 @@ impl Pipeline {
             Input::Link(event) => self.link(event, emit),
             Input::Evicted { .. } => self.losses.evicted(),
             Input::Reply(reply) => self.reply(reply, emit),
-            Input::Tick(now) => self.believe_all(Some(*now), |_| false, emit),
+            Input::Tick(now) => self.believe_all(Some(*now), NOWHERE, emit),
+            Input::Roster(change) => self.roster(change, emit),
             Input::Note(_) | Input::Begin(_) => {}
         }
     }
@@ -130,8 +133,10 @@ impl Pipeline {
 
     /// Gathers other bars from here on, in every lane.
     pub fn gather(&mut self, bars: Vec<BarBuilder>) {
-        self.lanes.iter_mut().for_each(|lane| lane.bars = bars.clone());
         self.config.bars = bars;
+        for lane in &mut self.lanes {
+            lane.bars = self.config.bars_of(lane.instrument.market);
+        }
     }
 
     /// Applies no more trades than this, all lanes together; what is beyond stays where it is, and of a block of rows
@@ -171,14 +176,14 @@ impl Pipeline {
         self.held
     }
 
-    /// Every lane's totals, in order of first sight.
+    /// The totals of every lane that has not ended, in order of first sight.
     pub fn summaries(&self) -> Vec<LaneSummary> {
-        self.lanes.iter().map(Lane::summary).collect()
+        self.running().map(|(_, lane)| lane.summary()).collect()
     }
 
     /// Which ids each lane's numbers cover.
     pub fn coverages(&self) -> impl Iterator<Item = &Coverage> {
-        self.lanes.iter().map(|lane| &lane.coverage)
+        self.running().map(|(_, lane)| &lane.coverage)
     }
 
     /// The lanes whose holes or doubts have changed since this was asked last.
@@ -193,10 +198,10 @@ impl Pipeline {
         !self.changed.is_empty()
     }
 
-    /// Counts up whenever a lane's holes or doubts change.
+    /// Counts up whenever the holes or doubts of a lane of this shard change.
     #[inline]
-    pub fn changes(&self) -> u64 {
-        self.changes
+    pub fn changes(&self, shard: ShardId) -> u64 {
+        self.shards.get(usize::from(shard.0)).map_or(0, |shard| shard.changes)
     }
 
     /// How the ids of a lane stand.
@@ -204,12 +209,12 @@ impl Pipeline {
     /// # Panics
     /// If there is no such lane.
     pub fn ids(&self, lane: usize) -> LaneIds<'_> {
-        self.lanes[lane].ids()
+        self.lanes[lane].ids(lane)
     }
 
-    /// How the ids of every lane stand, in order of first sight.
+    /// How the ids of every lane that has not ended stand, in order of first sight.
     pub fn all_ids(&self) -> impl Iterator<Item = LaneIds<'_>> {
-        self.lanes.iter().map(Lane::ids)
+        self.running().map(|(at, lane)| lane.ids(at))
     }
 
     /// Whether a single trade may lead to many bars: those of the intervals without one before it.
@@ -227,7 +232,9 @@ impl Pipeline {
         let text = frame.text.as_bytes();
         match decode(text) {
             Message::Trade { symbol, trade } => {
-                let PipelineConfig { market, frames_from, .. } = self.config;
+                let number = usize::from(frame.line.shard().0);
+                let market = self.shards.get(number).map_or(self.config.market, |shard| shard.market);
+                let frames_from = self.config.frames_from;
                 match self.lane(market, &symbol) {
                     Some(at) => {
                         let Frame { line, session, received, .. } = *frame;
@@ -254,7 +261,7 @@ impl Pipeline {
             Message::Malformed(reason) => {
                 self.counts.malformed += 1;
                 self.losses.malformed();
-                emit(Event::Malformed { reason, text });
+                emit(Event::Malformed { session: frame.session, reason, text });
             }
         }
     }
@@ -263,9 +270,8 @@ impl Pipeline {
     fn rows(&mut self, rows: &Rows, emit: &mut impl FnMut(Event<'_>)) {
         let at = match self.known_lane(rows.market, rows.symbol.as_str()) {
             Some(at) => at,
-            None => self.open_lane(rows.market, rows.symbol.clone()),
+            None => self.open_lane(Instrument::new(rows.market, rows.symbol.clone())),
         };
-        self.recent = at;
         let mut rest = rows.trades.as_slice();
         while !rest.is_empty() && self.counts.applied < self.limit {
             // As many as may be applied: the sequence must not be ahead of the numbers when the limit is reached.
@@ -299,13 +305,17 @@ impl Pipeline {
         from: Option<Origin>,
         emit: &mut impl FnMut(Event<'_>),
     ) {
-        self.recent = at;
         let mut received = None;
         if let Some(from) = from {
             received = from.received;
-            self.lines.brought(from, trade.event_at);
-            if self.lines.are_several() && self.is_copy(at, trade, from, emit) {
-                return;
+            let shard = from.line.shard();
+            if let Some(Shard { lines, .. }) = self.shards.get_mut(usize::from(shard.0)) {
+                lines.brought(from, trade.event_at);
+                let lane = &self.lanes[at];
+                let is_shared = lines.are_several() || lane.shard != shard || lane.is_moving;
+                if is_shared && self.is_copy(at, trade, from, emit) {
+                    return;
+                }
             }
         }
         let lane = &mut self.lanes[at];
@@ -335,14 +345,14 @@ impl Pipeline {
             self.doubtful.push(at);
         }
         if !in_doubt && lane.sequence.is_in_doubt() {
-            emit(Event::Suspicious { symbol: &lane.symbol, id: arrival.trade.id, newest });
+            emit(Event::Suspicious { symbol: &lane.instrument.symbol, id: arrival.trade.id, newest });
         }
         self.settle(at, arrival.received, emit);
     }
 
     fn reply(&mut self, reply: &Reply, emit: &mut impl FnMut(Event<'_>)) {
         self.bar_room = MOST_EMPTY_BARS;
-        let Some(lane) = self.lanes.get_mut(reply.lane) else { return };
+        let Some(lane) = self.lanes.get_mut(reply.lane).filter(|lane| !lane.has_ended()) else { return };
         let (at, now) = (reply.lane, Some(reply.at));
         let cause = self.losses.cause_since(lane.losses_seen);
         match &reply.answer {
@@ -366,23 +376,29 @@ impl Pipeline {
         self.settle(at, now, emit);
     }
 
-    /// Takes every consequence out of a lane's sequence.
+    /// Takes every consequence out of a lane's sequence. If all lanes together hold too much, the one that holds the most
+    /// holds nothing from then on.
     fn settle(&mut self, at: usize, now: Option<Stamp>, emit: &mut impl FnMut(Event<'_>)) {
-        let most = self.config.hold_size.max(HELD_IN_ALL);
+        self.settle_lane(at, now, emit);
+        if self.held > self.config.hold_size.max(HELD_IN_ALL)
+            && let Some(fullest) = (0..self.lanes.len()).max_by_key(|at| self.lanes[*at].held)
+        {
+            self.lanes[fullest].sequence.discard_held();
+            self.settle_lane(fullest, now, emit);
+        }
+    }
+
+    fn settle_lane(&mut self, at: usize, now: Option<Stamp>, emit: &mut impl FnMut(Event<'_>)) {
         let lane = &mut self.lanes[at];
         let epoch_before = lane.epoch_begun();
         lane.settle(at, now, &mut self.counts, self.limit, &mut self.bar_room, emit);
         self.held = self.held - lane.held + lane.sequence.held();
         lane.held = lane.sequence.held();
-        if self.held > most {
-            lane.sequence.discard_held();
-            lane.settle(at, now, &mut self.counts, self.limit, &mut self.bar_room, emit);
-            self.held = self.held - lane.held + lane.sequence.held();
-            lane.held = lane.sequence.held();
-        }
         self.epochs_begun += u64::from(lane.epoch_begun() != epoch_before);
         if lane.sequence.take_holes_changed() || lane.sequence.is_in_doubt() {
-            self.changes += 1;
+            if let Some(shard) = self.shards.get_mut(usize::from(lane.shard.0)) {
+                shard.changes += 1;
+            }
             if !lane.is_marked {
                 lane.is_marked = true;
                 self.changed.push(at);
@@ -401,34 +417,44 @@ impl Pipeline {
         let symbol = Symbol::new(symbol).ok()?;
         // The exchange writes upper case; another spelling of a known symbol is the same lane.
         let known = self.known_lane(market, symbol.as_str());
-        Some(known.unwrap_or_else(|| self.open_lane(market, symbol)))
+        Some(known.unwrap_or_else(|| self.open_lane(Instrument::new(market, symbol))))
     }
 
+    #[inline]
     fn known_lane(&self, market: Market, symbol: &str) -> Option<usize> {
-        match self.lanes.get(self.recent) {
-            Some(lane) if lane.is(market, symbol) => Some(self.recent),
-            _ if self.lanes.len() == 1 => None,
-            _ => self.index[market as usize].get(symbol).copied(),
-        }
+        self.index.lane(market, symbol)
     }
 
-    fn open_lane(&mut self, market: Market, symbol: Symbol) -> usize {
+    fn open_lane(&mut self, instrument: Instrument) -> usize {
         let at = self.lanes.len();
-        self.index[market as usize].insert(symbol.as_str().into(), at);
-        let calculator = Cvd::new(self.config.calculator).expect("valid, because `new` has checked it");
-        let mut sequence = Sequence::new(self.config.repairs, self.config.hold_size);
-        sequence.set_grace(self.lines.are_several());
-        let bars = self.config.bars.clone();
-        self.lanes.push(Lane::new(market, symbol, calculator, sequence, bars));
+        self.index.insert(instrument.market, instrument.symbol.as_str(), at);
+        let mut lane = self.fresh(instrument);
+        lane.sequence.set_grace(self.shards[0].lines.are_several());
+        self.lanes.push(lane);
         at
+    }
+
+    /// A lane at zero, on the first shard.
+    fn fresh(&self, instrument: Instrument) -> Lane {
+        let calculator = Cvd::new(self.config.calculator).expect("valid, because `new` has checked it");
+        let sequence = Sequence::new(self.config.repairs, self.config.hold_size);
+        let worth = self.config.counts_worth.then(WorthSum::default);
+        let bars = self.config.bars_of(instrument.market);
+        Lane::new(instrument, calculator, sequence, bars, worth)
     }
 }
 
 /// How the ids of a lane stand.
 #[derive(Debug, Clone)]
 pub struct LaneIds<'a> {
-    /// The lane's symbol.
-    pub symbol: &'a Symbol,
+    /// The lane.
+    pub lane: usize,
+    /// What it is of.
+    pub instrument: &'a Instrument,
+    /// The shard whose connections bring it.
+    pub shard: ShardId,
+    /// Trades it has applied.
+    pub applied: u64,
     /// The largest id known to exist, if there is any.
     pub newest: Option<AggTradeId>,
     /// What is missing and waited for, ascending; the first [`HOLES_PER_LANE`](crate::repair::HOLES_PER_LANE).

@@ -1,6 +1,7 @@
 //! The thin async shell around the pipeline: takes bursts from a source, steps the pipeline, reports.
 
 mod answers;
+mod board;
 mod checkpoints;
 mod counters;
 mod jumps;
@@ -8,32 +9,40 @@ mod lag;
 mod link_state;
 mod react;
 mod recording;
+mod roster;
 mod run_state;
+mod shards;
 mod steer;
 mod told;
 mod watch;
+mod watches;
 
+use std::io;
 use std::time::Duration;
 
+pub use board::Board;
 pub use checkpoints::Checkpoints;
+pub(crate) use checkpoints::Resumption;
 use react::{react, tell_news};
 pub(crate) use recording::recorded_bars;
 pub use recording::{BeginError, Recording};
+pub(crate) use roster::read_file;
+pub use roster::{Reload, RosterDesk};
 use run_state::RunState;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::feed::Steering;
+use crate::feed::{ShardId, Steering};
 use crate::metrics::MonitoringMetrics;
 use crate::pipeline::Pipeline;
 use crate::progress::{ReplayProgress, ReplayStatistics};
 use crate::queue::QueueGauge;
 use crate::recording::RecordError;
-use crate::repair::{Outcome, Repair};
+use crate::repair::{Outcome, Repairs};
 use crate::report::events::{Events, nothing_in_range};
 use crate::report::{OutputClosed, Reporter, StatRecord, Timings, covered, totals};
 use crate::silence::Route;
-use crate::snapshot::{LaneSummary, Market, Snapshot};
+use crate::snapshot::{Instrument, LaneSummary, Snapshot};
 use crate::source::{Burst, Input, Note, Rows, Source, SourceError, Surroundings};
 
 /// Called with every applied trade, before it is reported.
@@ -49,8 +58,12 @@ pub struct Processor<'a> {
     pub events: &'a Events,
     /// The queue's counters in a live run; `None` in a replay, which has neither queue nor clock.
     pub live: Option<LiveParts>,
+    /// Decides who is followed; `None` where that never changes.
+    pub roster: Option<RosterDesk>,
     /// Fetches what is missing; `None` where nobody can be asked.
-    pub repair: Option<Repair>,
+    pub repair: Option<Repairs>,
+    /// What is told of many symbols together.
+    pub board: Board,
     /// Keeps what a restart goes on from; `None` where nothing is kept.
     pub checkpoints: Option<Checkpoints>,
     /// Records what is digested; `None` where nothing is.
@@ -74,20 +87,25 @@ pub struct LiveParts {
     pub clock: Clock,
     /// The time between `[STAT]` records; zero for none.
     pub stats_interval: Duration,
-    /// Whether a subscription has to be acknowledged before trades can come.
-    pub awaits_ack: bool,
+    /// The connections of each shard, by number.
+    pub links: Vec<ShardLink>,
     /// Lets what the frames show steer the feed that brings them.
     pub steering: Steering,
     /// How many lines there are.
     pub redundancy: u8,
     /// Lag of a connection beyond which it is replaced; zero for never.
     pub max_lag: Duration,
-    /// Whether trades can come over the address at all.
-    pub route: Route,
     /// How long a session may go without data.
     pub heartbeat_timeout: Duration,
-    /// The market that is watched.
-    pub market: Market,
+}
+
+/// What the connections of a shard are like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShardLink {
+    /// Whether a subscription has to be acknowledged before trades can come.
+    pub awaits_ack: bool,
+    /// Whether trades can come over the address at all.
+    pub route: Route,
 }
 
 /// Why a run ended.
@@ -112,6 +130,14 @@ pub struct Summary {
     pub files: Option<ReplayStatistics>,
     /// Why it ended.
     pub ending: Ending,
+}
+
+impl Summary {
+    /// Of a run that was asked to end before it began.
+    pub(crate) fn nothing() -> Self {
+        let (lanes, metrics) = (Vec::new(), MonitoringMetrics::default());
+        Self { lanes, metrics, files: None, ending: Ending::SourceEnded }
+    }
 }
 
 /// A run that could not go on.
@@ -147,7 +173,7 @@ impl Processor<'_> {
     /// # Errors
     /// [`ProcessorError`] if the source or the output fails. What was computed until then is reported first.
     pub async fn run(&mut self, mut source: impl Source) -> Result<Summary, ProcessorError> {
-        let mut state = RunState::new(self.live.as_ref(), self.pipeline.coverages().count());
+        let mut state = RunState::new(self.live.as_ref(), &self.pipeline);
         let mut burst = Burst::default();
         if self.on_trade.is_none() {
             self.pipeline.tell(self.reporter.telling());
@@ -185,7 +211,17 @@ impl Processor<'_> {
         let lines = &self.line_records();
         let (timings, clock) = (&state.whole_run, state.clock_offset());
         let files = self.files.as_ref().map(ReplayProgress::statistics);
-        let record = StatRecord { metrics: &metrics, timings, clock, at_ms, coverage, lines, files };
+        let record = StatRecord {
+            metrics: &metrics,
+            timings,
+            clock,
+            at_ms,
+            coverage,
+            lines,
+            files,
+            ended_symbols: self.pipeline.ended(),
+        };
+        self.board.tell_groups(&self.pipeline, &mut self.reporter, at_ms);
         self.reporter.last(&lanes, &record);
         let flushed = self.flush(&mut state).await;
         self.finish_recording().await;
@@ -213,6 +249,7 @@ impl Processor<'_> {
             coverage,
             lines: &[],
             files: None,
+            ended_symbols: self.pipeline.ended(),
         };
         totals(&self.pipeline.summaries(), &record)
     }
@@ -243,6 +280,10 @@ impl Processor<'_> {
                     self.flush(state).await.map_err(ProcessorError::Output)?;
                     return Ok(ending);
                 }
+                read = next_reload(&mut self.roster) => {
+                    self.reloaded(&read, state);
+                    return Ok(None);
+                }
                 () = tick_due(&self.live, &self.pipeline) => {
                     let now = self.live.as_ref().map(|live| live.clock.now()).unwrap_or_default();
                     self.step(&Input::Tick(now), state);
@@ -267,7 +308,11 @@ impl Processor<'_> {
             return Ok(Some(Ending::SourceEnded));
         }
         let ending = self.digest(burst, state).await?;
-        state.unflushed += 1;
+        // Most bursts of a market that is watched write nothing, and to find out that no more comes costs more than they.
+        let is_kept = self.recording.is_some() || self.checkpoints.is_some();
+        if state.unflushed > 0 || is_kept || self.reporter.has_to_flush() {
+            state.unflushed += 1;
+        }
         if self.live.is_none() || state.unflushed >= BURSTS_PER_FLUSH {
             state.unflushed = 0;
             self.flush(state).await.map_err(ProcessorError::Output)?;
@@ -313,7 +358,6 @@ impl Processor<'_> {
         let mut begun = Instant::now();
         let mut waited = Duration::ZERO;
         self.admit_evictions(burst, state);
-        let malformed = self.pipeline.counts().malformed;
         let first_received = burst.inputs.iter().find_map(|input| match input {
             Input::Frame(frame) => frame.received,
             _ => None,
@@ -345,10 +389,10 @@ impl Processor<'_> {
                 waited += full.elapsed();
             }
         }
-        if self.pipeline.counts().malformed > malformed
-            && let Some(repair) = &mut self.repair
-        {
-            repair.disturbed();
+        for session in state.unreadable.drain(..) {
+            if let Some(repair) = &mut self.repair {
+                repair.disturbed(Some(session));
+            }
         }
         self.pass_on_changes();
         for session in state.announced.drain(..) {
@@ -378,6 +422,7 @@ impl Processor<'_> {
             self.steer(state, now);
         }
         self.look_around(state);
+        self.tend_roster(state);
         if let Some(live) = &self.live {
             let now = live.clock.now();
             self.step(&Input::Note(Note::Second(now)), state);
@@ -391,8 +436,19 @@ impl Processor<'_> {
             let coverage = covered(self.pipeline.coverages());
             let (metrics, lines) = (&metrics, &self.line_records());
             let (timings, clock) = (&state.interval, state.clock_offset());
-            self.reporter.stat(&StatRecord { metrics, timings, clock, at_ms, coverage, lines, files: None });
+            let ended_symbols = self.pipeline.ended();
+            self.reporter.stat(&StatRecord {
+                metrics,
+                timings,
+                clock,
+                at_ms,
+                coverage,
+                lines,
+                files: None,
+                ended_symbols,
+            });
             state.whole_run.absorb(&mut state.interval);
+            self.tell_shards(state);
         }
     }
 
@@ -401,14 +457,19 @@ impl Processor<'_> {
         if self.live.is_none() {
             return;
         }
-        let trouble = match &self.repair {
-            Some(repair) => repair.trouble().map(str::to_owned),
-            None => Some(NO_REST.to_owned()),
-        };
         let offset_ms = state.clock_offset().map_or(0, |offset| offset.offset_ms as i64);
-        let around = Surroundings { ended: self.events.last_end(), trouble, offset_ms };
-        if state.watch.as_ref().is_some_and(|watch| watch.around != around) {
-            self.step(&Input::Note(Note::Around(around)), state);
+        for shard in (0..).map(ShardId).take(self.pipeline.shards()) {
+            let market = self.pipeline.market_of(shard);
+            let trouble = match &self.repair {
+                Some(repair) if repair.asks(market) => repair.trouble_of(market).map(str::to_owned),
+                _ => Some(NO_REST.to_owned()),
+            };
+            let ended = self.events.last_end(shard);
+            let around = Surroundings { shard, ended, trouble, offset_ms };
+            let known = state.watches.as_ref().and_then(|watches| watches.around(shard));
+            if known.is_some_and(|known| *known != around) {
+                self.step(&Input::Note(Note::Around(around)), state);
+            }
         }
     }
 
@@ -421,20 +482,24 @@ impl Processor<'_> {
                 repair.link(event, self.pipeline.all_ids());
             }
         }
-        let Self { pipeline, reporter, events, on_trade, recording, .. } = self;
+        let Self { pipeline, reporter, events, on_trade, recording, checkpoints, board, .. } = self;
         if let Some(recording) = recording {
             recording.input(input);
         }
-        if let Some(watch) = &mut state.watch {
-            watch.before(input, pipeline);
+        if let Some(watches) = &mut state.watches {
+            watches.before(input, pipeline);
         }
         pipeline.step(input, &mut |event| react(event, reporter, events, on_trade, state));
-        if let Some(watch) = &mut state.watch {
-            watch.after(input, pipeline, reporter, &mut state.news);
+        if !state.opened.is_empty() {
+            seat(checkpoints, &mut state.opened);
+        }
+        if let Some(watches) = &mut state.watches {
+            watches.after(input, pipeline, reporter, &mut state.news);
             if !state.news.is_empty() {
                 tell_news(events, &mut state.news);
             }
         }
+        board.after(input, pipeline, reporter);
     }
 
     /// What the queue had to evict: it comes before the frames that are left.
@@ -446,7 +511,9 @@ impl Processor<'_> {
         if evicted > 0 {
             self.events.evicted(evicted, self.repair.is_some());
             if let Some(repair) = &mut self.repair {
-                repair.disturbed();
+                for (session, _) in &burst.evicted {
+                    repair.disturbed(Some(*session));
+                }
             }
         }
     }
@@ -484,6 +551,16 @@ const BURSTS_PER_FLUSH: u32 = 16;
 /// Why nobody is asked.
 const NO_REST: &str = "repair is off, or it is not known where to ask (--rest-url)";
 
+/// Lanes that were opened have checkpoints of their own.
+#[cold]
+fn seat(checkpoints: &mut Option<Checkpoints>, opened: &mut Vec<(usize, Instrument)>) {
+    for (lane, instrument) in opened.drain(..) {
+        if let Some(checkpoints) = checkpoints {
+            checkpoints.opened(lane, &instrument);
+        }
+    }
+}
+
 /// Ready when the pipeline wants to know the time; never, while nothing in it depends on that.
 async fn tick_due(live: &Option<LiveParts>, pipeline: &Pipeline) {
     match live.as_ref().zip(pipeline.tick_due()) {
@@ -493,9 +570,17 @@ async fn tick_due(live: &Option<LiveParts>, pipeline: &Pipeline) {
 }
 
 /// What comes of asking REST; never anything where nobody can be asked.
-async fn next_outcome(repair: &mut Option<Repair>) -> Outcome {
+async fn next_outcome(repair: &mut Option<Repairs>) -> Outcome {
     match repair {
         Some(repair) => repair.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the symbols file says now, when somebody has asked for it to be read again; never, where there is none.
+async fn next_reload(roster: &mut Option<RosterDesk>) -> io::Result<Vec<u8>> {
+    match roster {
+        Some(desk) => desk.reloaded().await,
         None => std::future::pending().await,
     }
 }

@@ -4,7 +4,9 @@
 //! The receiver takes everything there is in one go, so a burst costs one wake-up and one lock.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
@@ -61,12 +63,7 @@ pub struct Pushed {
 /// A queue with these limits. A bound of zero frames is taken as one.
 pub fn drop_oldest(limits: QueueLimits, clock: Clock) -> (Sender, Receiver) {
     let limits = QueueLimits { frames: limits.frames.max(1), ..limits };
-    let shared = Arc::new(Shared {
-        limits,
-        state: Mutex::new(State::default()),
-        filled: Notify::new(),
-        emptied: Notify::new(),
-    });
+    let shared = Arc::new(Shared { limits, state: Mutex::new(State::default()), emptied: Notify::new() });
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared, clock })
 }
 
@@ -93,7 +90,6 @@ pub struct QueueGauge {
 struct Shared {
     limits: QueueLimits,
     state: Mutex<State>,
-    filled: Notify,
     emptied: Notify,
 }
 
@@ -109,12 +105,24 @@ struct State {
     popped: u64,
     dropped: u64,
     closed: bool,
+    /// Who waits for the next input.
+    waiting: Option<Waker>,
+    /// The receiver is polled after every push anyhow.
+    is_beside: bool,
 }
 
 /// Link events and sessions remembered while the processor takes nothing at all.
-const REMEMBERED: usize = 256;
+const REMEMBERED: usize = 4_096;
 
 impl Sender {
+    /// Does not wake the receiver for a frame. Whoever polls the feed has to poll the receiver right after it, each time
+    /// and in the same task: to wake a task that runs makes it run twice.
+    #[must_use]
+    pub fn beside_receiver(self) -> Self {
+        self.shared.lock().is_beside = true;
+        self
+    }
+
     /// Queues a frame; never waits.
     pub fn push(&self, frame: Frame) -> Pushed {
         let limits = self.shared.limits;
@@ -130,10 +138,9 @@ impl Sender {
         state.bytes += size;
         state.pushed += 1;
         let half_full = state.is_half_full(limits);
+        let waiting = if was_empty && !state.is_beside { state.waiting.take() } else { None };
         drop(state);
-        if was_empty {
-            self.shared.filled.notify_one();
-        }
+        wake(waiting);
         Pushed { evicted, half_full }
     }
 
@@ -143,7 +150,7 @@ impl Sender {
     }
 
     /// Queues a change of the line, in order with the frames. It takes no room and outlives evicted
-    /// frames; while nobody listens at all, the newest 256 are kept.
+    /// frames; while nobody listens at all, the newest 4,096 are kept.
     pub fn link(&self, event: LinkEvent) {
         let mut state = self.shared.lock();
         if state.inputs.len() - state.frames >= REMEMBERED {
@@ -154,8 +161,9 @@ impl Sender {
             }
         }
         state.inputs.push_back(Input::Link(event));
+        let waiting = state.waiting.take();
         drop(state);
-        self.shared.filled.notify_one();
+        wake(waiting);
     }
 
     /// Waits until the receiver has taken what there is.
@@ -180,17 +188,32 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.filled.notify_one();
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let waiting = state.waiting.take();
+        drop(state);
+        wake(waiting);
+    }
+}
+
+fn wake(waiting: Option<Waker>) {
+    if let Some(waiting) = waiting {
+        waiting.wake();
     }
 }
 
 impl Receiver {
-    /// Takes everything there is without waiting; `None` when the queue is empty and closed.
-    fn take(&mut self, burst: &mut Burst) -> Option<bool> {
+    /// Takes everything there is; `false` when the queue is empty and closed.
+    fn poll_take(&mut self, burst: &mut Burst, cx: &Context<'_>) -> Poll<bool> {
         let mut state = self.shared.lock();
         if state.is_empty() {
-            return if state.closed { None } else { Some(false) };
+            if state.closed {
+                return Poll::Ready(false);
+            }
+            if state.waiting.as_ref().is_none_or(|waiting| !waiting.will_wake(cx.waker())) {
+                state.waiting = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
         }
         std::mem::swap(&mut state.inputs, &mut burst.inputs);
         std::mem::swap(&mut state.evicted, &mut burst.evicted);
@@ -202,7 +225,7 @@ impl Receiver {
         state.bytes = 0;
         drop(state);
         self.shared.emptied.notify_waiters();
-        Some(true)
+        Poll::Ready(true)
     }
 }
 
@@ -210,16 +233,11 @@ impl Source for Receiver {
     async fn next(&mut self, burst: &mut Burst) -> Result<bool, SourceError> {
         burst.inputs.clear();
         burst.evicted.clear();
-        loop {
-            match self.take(burst) {
-                None => return Ok(false),
-                Some(true) => {
-                    burst.taken = Some(self.clock.now());
-                    return Ok(true);
-                }
-                Some(false) => self.shared.filled.notified().await,
-            }
+        let more = poll_fn(|cx| self.poll_take(burst, cx)).await;
+        if more {
+            burst.taken = Some(self.clock.now());
         }
+        Ok(more)
     }
 }
 
@@ -394,6 +412,38 @@ mod tests {
         tokio::task::yield_now().await;
         drop(sender);
         assert_eq!(waiting.await.unwrap(), (true, false));
+    }
+
+    #[tokio::test]
+    async fn beside_its_sender_a_receiver_is_not_woken_for_frames_and_finds_them_when_it_is_polled() {
+        use futures_util::FutureExt;
+        let (sender, mut receiver) = queue(8, usize::MAX);
+        let sender = sender.beside_receiver();
+        let mut burst = Burst::default();
+        let woken = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        struct Count(Arc<std::sync::atomic::AtomicUsize>);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let waker = Waker::from(Arc::new(Count(Arc::clone(&woken))));
+        let mut cx = Context::from_waker(&waker);
+        {
+            let mut waiting = std::pin::pin!(receiver.next(&mut burst));
+            assert!(waiting.poll_unpin(&mut cx).is_pending());
+            sender.push(frame(1, 1, 1));
+            assert_eq!(woken.load(std::sync::atomic::Ordering::Relaxed), 0);
+            assert!(matches!(waiting.poll_unpin(&mut cx), Poll::Ready(Ok(true))));
+        }
+        assert_eq!(ordinals(&burst), [1]);
+        {
+            let mut waiting = std::pin::pin!(receiver.next(&mut burst));
+            assert!(waiting.poll_unpin(&mut cx).is_pending());
+            drop(sender);
+            assert_eq!(woken.load(std::sync::atomic::Ordering::Relaxed), 1);
+            assert!(matches!(waiting.poll_unpin(&mut cx), Poll::Ready(Ok(false))));
+        }
     }
 
     #[derive(Debug, Clone)]

@@ -1,19 +1,23 @@
-//! SIGINT and SIGTERM (ctrl-c elsewhere): the first asks for a clean end, the second ends at once.
+//! SIGINT and SIGTERM (ctrl-c elsewhere): the first asks for a clean end, the second ends at once. SIGHUP asks for the
+//! symbols file to be read again, where there is one. Without one it asks for a clean end too: so a terminal that is
+//! closed costs nothing that is recorded. What `nohup` has started ignores it.
 //!
 //! They are heard on a thread of their own, so that the second one works whatever the others wait for.
 
 use std::io;
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Exit code after a second signal.
 pub const EXIT_AT_ONCE: i32 = 130;
 
-/// Listens from now on. The future is ready at the first signal; the second ends the process at once.
+/// Listens from now on. The future is ready at the first signal; the second ends the process at once. At each SIGHUP
+/// `reload` is notified; without it SIGHUP is a signal like the others, unless it is ignored.
 ///
 /// # Errors
 /// When the system gives no thread for it or takes no signal handler.
-pub fn listen() -> io::Result<impl Future<Output = ()>> {
+pub fn listen(reload: Option<Arc<Notify>>) -> io::Result<impl Future<Output = ()>> {
     let (first, asked) = oneshot::channel();
     let (ready, listening) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -22,7 +26,7 @@ pub fn listen() -> io::Result<impl Future<Output = ()>> {
             Err(error) => return drop(ready.send(Err(error))),
         };
         runtime.block_on(async move {
-            let mut signals = match Signals::new() {
+            let mut signals = match Signals::new(reload) {
                 Ok(signals) => signals,
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -47,21 +51,50 @@ pub fn listen() -> io::Result<impl Future<Output = ()>> {
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hang_up: Option<tokio::signal::unix::Signal>,
+    reload: Option<Arc<Notify>>,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(reload: Option<Arc<Notify>>) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let hang_up = match reload.is_some() || !ignores_hang_up() {
+            true => Some(signal(SignalKind::hangup())?),
+            false => None,
+        };
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hang_up, reload })
     }
 
+    /// Waits for one that asks for an end.
     async fn next(&mut self) {
+        let Self { interrupt, terminate, hang_up, reload } = self;
+        let hung_up = async {
+            let Some(signal) = hang_up else { return std::future::pending().await };
+            while signal.recv().await.is_some() {
+                match reload {
+                    Some(reload) => reload.notify_one(),
+                    None => return,
+                }
+            }
+            std::future::pending().await
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = hung_up => {}
         }
     }
+}
+
+/// Whether whoever started the process has it ignore SIGHUP; also where that cannot be known, so that nothing changes.
+#[cfg(unix)]
+fn ignores_hang_up() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is signal 1.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
 }
 
 #[cfg(not(unix))]
@@ -69,7 +102,7 @@ struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(_reload: Option<Arc<Notify>>) -> io::Result<Self> {
         Ok(Self)
     }
 

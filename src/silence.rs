@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{AggTradeId, Symbol, UnixMillis};
 
+pub(crate) use listed::meant;
 pub use listed::{SymbolProblem, check, unknown};
 pub use rate::{Rate, UNKNOWN_PATIENCE};
 

@@ -1,10 +1,14 @@
 //! What the rest of the world may see of a lane after a trade.
 
+mod instrument;
+
 use std::fmt;
 
 use crate::cvd::Reading;
 use crate::trade::AggTrade;
-use crate::units::{AggTradeId, IdRange, QtyDelta, Symbol, UnixMillis};
+use crate::units::{AggTradeId, IdRange, Price, QtyDelta, Symbol, UnixMillis};
+
+pub use instrument::{Instrument, InstrumentError};
 
 /// The three Binance markets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -270,6 +274,46 @@ impl Snapshot<'_> {
         let (received, event_at) = (self.received?, self.trade.event_at?);
         Some(received.wall_ns.saturating_sub(event_at.0.saturating_mul(1_000_000)))
     }
+}
+
+/// What the trades of a lane are worth since its anchor, so that lanes of different coins and markets can be compared and
+/// added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Worth {
+    /// Σ aggressor sign × price × quantity, in units of 1e-16 of the quote asset, exact; of COIN-M contracts in dollars:
+    /// Σ sign × contracts × contract size.
+    pub delta: i128,
+    /// The same without signs.
+    pub volume: i128,
+    /// Of COIN-M contracts only: Σ sign × contracts × contract size / price in coins of 1e-8, each trade rounded half to
+    /// even.
+    pub coin_delta: i128,
+    /// Trades in `coin_delta`, each of which may be wrong by half of 1e-8.
+    pub coin_trades: u64,
+    /// The price of the last trade.
+    pub last_price: Option<Price>,
+}
+
+/// What a lane adds up to at a moment of its run.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneTotals<'a> {
+    /// Which lane of the pipeline.
+    pub lane: usize,
+    /// What it is of.
+    pub instrument: &'a Instrument,
+    /// Dollars that a contract stands for; `None` where quantities are not contracts.
+    pub contract_size: Option<u32>,
+    /// Applied trades of all epochs.
+    pub trades: u64,
+    /// Its numbers: CVD in base units, on COIN-M in contracts.
+    pub reading: Reading,
+    /// Which ids they cover.
+    pub coverage: &'a Coverage,
+    /// Quantity of all trades of this run, buys and sells: base units, on COIN-M contracts.
+    pub volume: QtyDelta,
+    /// What they are worth since the anchor of the epoch; `None` where that is not counted, or not known because the
+    /// checkpoint that the lane went on from did not tell.
+    pub worth: Option<Worth>,
 }
 
 /// What a lane adds up to at the end of a run.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::feed::{Frame, LinkEvent, SessionId};
+use crate::feed::{Frame, LinkEvent, SessionId, ShardId};
 use crate::repair::Reply;
 use crate::silence::{Cause, Finding};
-use crate::snapshot::{Market, Stamp};
+use crate::snapshot::{Instrument, Market, Stamp};
 use crate::trade::AggTrade;
 use crate::units::Symbol;
 
@@ -39,8 +39,102 @@ pub enum Input {
     Tick(Stamp),
     /// What is known around the pipeline. No number depends on it, but the state of the connection does.
     Note(Note),
+    /// Lanes are opened, move or end.
+    Roster(RosterChange),
     /// A recording begins, or goes on where nothing leads to from what came before.
     Begin(Box<Beginning>),
+}
+
+/// Which lanes there are from here on, as far as that has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterChange {
+    /// When.
+    pub at: Stamp,
+    /// Lanes that are opened, or whose place has changed.
+    pub seats: Vec<Seat>,
+    /// Lanes that end.
+    pub ended: Vec<Departure>,
+}
+
+/// The place of a lane: what it is of, and which connection brings it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seat {
+    /// What it is of.
+    pub instrument: Instrument,
+    /// The shard whose connections bring it.
+    pub shard: ShardId,
+    /// Dollars that a contract of it stands for; `None` where quantities are not contracts.
+    pub contract_size: Option<u32>,
+    /// It is on its way here from another shard, whose connections may bring it too.
+    pub is_moving: bool,
+    /// Why it has joined, where it is new.
+    pub joined: Arrival,
+}
+
+impl Seat {
+    /// A lane that somebody asked for, on the first shard.
+    pub fn first(instrument: Instrument) -> Self {
+        let contract_size = usual_contract_size(&instrument);
+        let (shard, joined) = (ShardId::default(), Arrival::Asked);
+        Self { instrument, shard, contract_size, is_moving: false, joined }
+    }
+}
+
+/// What a contract of COIN-M stands for in dollars, where the exchange has not told: 100 for bitcoin, 10 for everything
+/// else. `None` on other markets.
+pub fn usual_contract_size(instrument: &Instrument) -> Option<u32> {
+    let size = if instrument.symbol.as_str().starts_with("BTCUSD_") { 100 } else { 10 };
+    (instrument.market == Market::CoinM).then_some(size)
+}
+
+/// Why a lane has joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrival {
+    /// Somebody asked for it.
+    #[default]
+    Asked,
+    /// The exchange has begun to list it.
+    Listed,
+}
+
+/// A lane that ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// What it is of.
+    pub instrument: Instrument,
+    /// Why it ends.
+    pub why: DepartureReason,
+}
+
+/// Why a lane ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DepartureReason {
+    /// Nobody asks for it any more.
+    Removed,
+    /// The exchange does not trade it any more.
+    Delisted,
+}
+
+impl Arrival {
+    /// `asked` or `listed`: the word in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Listed => "listed",
+        }
+    }
+}
+
+impl DepartureReason {
+    /// `removed` or `delisted`: the word in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Delisted => "delisted",
+        }
+    }
 }
 
 impl Input {
@@ -51,6 +145,7 @@ impl Input {
             Self::Link(event) => Some(event.at),
             Self::Reply(reply) => Some(reply.at),
             Self::Tick(at) | Self::Note(Note::Second(at) | Note::Silence { at, .. }) => Some(*at),
+            Self::Roster(change) => Some(change.at),
             Self::Begin(beginning) => Some(beginning.at),
             Self::Rows(_) | Self::Damaged(_) | Self::Lost(_) | Self::Evicted { .. } | Self::Note(_) => None,
         }
@@ -76,8 +171,11 @@ pub enum Note {
         /// When.
         at: Stamp,
     },
-    /// What the exchange's list says about the symbols that are followed.
+    /// What a market's list says about the symbols that are followed.
     Listed {
+        /// The market.
+        #[serde(default)]
+        market: Market,
         /// Those that nobody can trade now, with the exchange's word for it.
         not_trading: BTreeMap<Symbol, String>,
         /// Those that traded, but that it does not list.
@@ -88,6 +186,9 @@ pub enum Note {
 /// What others know of the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Surroundings {
+    /// Which connections it is about.
+    #[serde(default)]
+    pub shard: ShardId,
     /// How the last connection ended, or the last attempt failed.
     pub ended: Option<Cause>,
     /// Why REST cannot be asked.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 #[cfg(feature = "replay")]
 use super::nothing_of_files;
-use super::{App, AppError};
+use super::{App, AppError, Parts};
 use crate::config::{Bound, Speed};
 use crate::feed::stopped;
 use crate::paced::Paced;
@@ -38,7 +38,8 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let source = Stoppable { source, stopped };
         let no_feed = std::future::ready(Ok(()));
-        self.supervise(wanted, TradeSource::File, source, &events, None, None, no_feed, stop, shutdown).await
+        let parts = Parts { live: None, repair: None, wanted, frames_from: TradeSource::File };
+        self.supervise(parts, source, &events, no_feed, stop, shutdown).await
     }
 
     /// Replays files; see [`App::replay`].
@@ -63,7 +64,7 @@ impl App {
             Some(symbols) => {
                 let mut seen = HashSet::new();
                 let each_once = symbols.into_iter().flatten().filter(|symbol| seen.insert(symbol.clone()));
-                Wanted::Only(each_once.collect())
+                Wanted::of(market, &each_once.collect::<Vec<_>>())
             }
         };
         self.config.market = market;

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ struct Tray {
     counts: KeeperCounts,
     /// The last failure that nobody has asked about.
     failure: Option<StoreError>,
+    /// Files of earlier runs that made room, and their names from now on.
+    made_room: Vec<(PathBuf, PathBuf)>,
     /// What the thread said when it panicked.
     panicked: Option<String>,
 }
@@ -146,6 +149,11 @@ impl Keeper {
         self.desk.tray().failure.take()
     }
 
+    /// Files of earlier runs that were set aside since this was asked last; and their names from now on.
+    pub fn take_made_room(&self) -> Vec<(PathBuf, PathBuf)> {
+        std::mem::take(&mut self.desk.tray().made_room)
+    }
+
     /// What the thread said when it panicked, once it has.
     pub fn panicked(&self) -> Option<String> {
         self.desk.tray().panicked.clone()
@@ -218,6 +226,7 @@ fn work<D: Disk>(desk: &Desk, mut store: Store<D>) {
         let result = store.save(&kept.identity, &kept.state, kept.at_ms);
         let is_durable = result.is_ok();
         let mut tray = desk.tray();
+        tray.made_room.append(&mut store.take_made_room());
         tray.busy = false;
         tray.counts.last_succeeded = is_durable;
         tray.counts.round = round_began.elapsed();

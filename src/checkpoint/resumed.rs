@@ -168,11 +168,12 @@ fn pipeline(identity: &Identity) -> Pipeline {
     Pipeline::new(PipelineConfig {
         market: Market::UsdM,
         frames_from: TradeSource::Stream,
-        wanted: Wanted::Only(vec![identity.symbol.clone()]),
+        wanted: Wanted::of(identity.market, std::slice::from_ref(&identity.symbol)),
         calculator: identity.calculator,
         repairs: true,
         hold_size: 10_000,
         bars: Vec::new(),
+        counts_worth: true,
     })
     .unwrap()
 }

@@ -31,11 +31,12 @@ impl SampleLane {
         let pipeline = Pipeline::new(PipelineConfig {
             market: identity.market,
             frames_from: TradeSource::Stream,
-            wanted: Wanted::Only(vec![identity.symbol.clone()]),
+            wanted: Wanted::of(identity.market, std::slice::from_ref(&identity.symbol)),
             calculator: identity.calculator,
             repairs: false,
             hold_size: 8,
             bars: Vec::new(),
+            counts_worth: true,
         });
         Self {
             pipeline: pipeline.unwrap(),

@@ -20,6 +20,8 @@ pub struct Store<D> {
     disk: D,
     directory: PathBuf,
     slots: HashMap<PathBuf, Slot>,
+    /// Files of earlier runs that made room, and their names from now on.
+    made_room: Vec<(PathBuf, PathBuf)>,
 }
 
 /// What is known of the files of a symbol.
@@ -96,11 +98,11 @@ impl std::error::Error for LoadError {}
 impl<D: Disk> Store<D> {
     /// A store in a directory, which exists.
     pub fn new(disk: D, directory: &Path) -> Self {
-        Self { disk, directory: directory.to_owned(), slots: HashMap::new() }
+        Self { disk, directory: directory.to_owned(), slots: HashMap::new(), made_room: Vec::new() }
     }
 
-    /// The newest checkpoint of a symbol; `None` if there is no file. To be asked before the first save, so that
-    /// what cannot be used is not overwritten.
+    /// The newest checkpoint of a symbol; `None` if there is no file. To be asked before the first save of a symbol that
+    /// is to go on from it: what was never looked at is set aside by that save.
     ///
     /// # Errors
     /// [`LoadError`] if there are files and none can be used.
@@ -154,14 +156,13 @@ impl<D: Disk> Store<D> {
             let directory = directory.clone();
             move |source| StoreError { directory, doing, source }
         };
-        let serial = {
-            let slot = self.slots.entry(names.current.clone()).or_default();
-            slot.serial = slot.serial.saturating_add(1);
-            slot.serial
-        };
+        let serial = self.slots.get(&names.current).map_or(0, |slot| slot.serial).saturating_add(1);
         let encoded = encode(identity, state, serial, saved_at_ms);
         let contents =
             encoded.map_err(|error: FormatError| failed("write what it says")(io::Error::other(error)))?;
+        self.make_room(&names).map_err(failed("set aside a file of an earlier run"))?;
+        // Even if it is never durable, no other one may have its number.
+        self.slots.entry(names.current.clone()).or_default().serial = serial;
         self.clear_the_way(&names.current).map_err(failed("set aside a file that cannot be used"))?;
         // Never written over: what has that name may, after a crash, be the same file as another.
         self.disk.remove(&names.temporary).map_err(failed("remove an old temporary file"))?;
@@ -172,6 +173,27 @@ impl<D: Disk> Store<D> {
         }
         self.disk.rename(&names.temporary, &names.current).map_err(failed("rename the new file"))?;
         self.disk.sync_directory(&self.directory).map_err(failed("make the new file's name durable"))
+    }
+
+    /// Files of earlier runs that were set aside, because nobody went on from them, since this was asked last; and their
+    /// names from now on.
+    pub fn take_made_room(&mut self) -> Vec<(PathBuf, PathBuf)> {
+        std::mem::take(&mut self.made_room)
+    }
+
+    /// Before the first save of a symbol whose files nobody has looked at.
+    fn make_room(&mut self, names: &Names) -> io::Result<()> {
+        if self.slots.contains_key(&names.current) {
+            return Ok(());
+        }
+        for file in [&names.current, &names.previous] {
+            if self.disk.exists(file)? {
+                let now = self.rename_aside(file, ".earlier")?;
+                self.made_room.push((file.clone(), now));
+            }
+        }
+        self.slots.insert(names.current.clone(), Slot::default());
+        Ok(())
     }
 
     /// Sets aside what stands in the way and could not be set aside before.
@@ -185,10 +207,14 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Gives a file a name under which it is left alone.
+    /// Gives a file that cannot be used a name under which it is left alone.
     fn set_aside(&self, file: &Path) -> io::Result<PathBuf> {
+        self.rename_aside(file, ".unreadable")
+    }
+
+    fn rename_aside(&self, file: &Path, ending: &str) -> io::Result<PathBuf> {
         for number in 1..=SET_ASIDE {
-            let ending = if number == 1 { ".unreadable".to_owned() } else { format!(".unreadable-{number}") };
+            let ending = if number == 1 { ending.to_owned() } else { format!("{ending}-{number}") };
             let to = with(file, &ending);
             if !self.disk.exists(&to)? {
                 self.disk.rename(file, &to)?;

@@ -11,6 +11,7 @@ pub mod options;
 mod replaying;
 #[cfg(feature = "cli")]
 pub mod resolve;
+mod symbols;
 #[cfg(feature = "cli")]
 mod values;
 mod violations;
@@ -23,6 +24,7 @@ use crate::cvd::CvdConfig;
 use crate::feed::Proxies;
 use crate::feed::endpoint::Endpoint;
 use crate::repair::rest::RestBase;
+use crate::roster::Selection;
 use crate::snapshot::Market;
 
 #[cfg(feature = "cli")]
@@ -30,6 +32,7 @@ pub use dotenv::DotEnv;
 pub use fault::{ConfigError, Fault, Origin};
 pub use options::{Command, OPTIONS, OptionSpec};
 pub use replaying::{Bound, FetchConfig, ReplayConfig, Showing, Speed};
+pub use symbols::SymbolsConfig;
 
 pub use crate::queue::QueueLimits;
 pub use crate::report::RecordFormat as OutputFormat;
@@ -57,6 +60,14 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// The longest wait between two attempts to connect. 10 ms to 1 h.
     pub backoff_max: Duration,
+    /// Which symbols are followed, and which are shown.
+    pub symbols: SymbolsConfig,
+    /// Of other markets: where their trades come from. None if everything is of one market.
+    pub other_endpoints: Vec<Endpoint>,
+    /// How many symbols a connection carries at most, 1 to 1,024.
+    pub streams_per_connection: usize,
+    /// Whether waiting is traded for processor time.
+    pub latency: LatencyMode,
     /// How many connections there are, and when one is replaced.
     pub lines: LinesConfig,
     /// Through what the stream and REST are reached.
@@ -73,6 +84,8 @@ pub struct Config {
     pub calculator: CvdConfig,
     /// How records look.
     pub output: OutputFormat,
+    /// How many symbols are shown side by side, and which.
+    pub table: TableConfig,
     /// What gathers the trades.
     pub bars: BarsConfig,
     /// A file for every trade, or for every bar if there are bars: `.csv`, `.jsonl`, `.jsonl.zst` or `.parquet`.
@@ -101,6 +114,10 @@ impl Config {
             print_every: 100,
             heartbeat_timeout: Duration::from_secs(60),
             backoff_max: Duration::from_secs(30),
+            symbols: SymbolsConfig::default(),
+            other_endpoints: Vec::new(),
+            streams_per_connection: 200,
+            latency: LatencyMode::default(),
             lines: LinesConfig::default(),
             proxies: Proxies::default(),
             ca_file: None,
@@ -109,6 +126,7 @@ impl Config {
             stats_interval: Duration::from_secs(60),
             calculator: CvdConfig::default(),
             output: OutputFormat::default(),
+            table: TableConfig::default(),
             bars: BarsConfig::default(),
             write: None,
             record: RecordConfig::default(),
@@ -120,13 +138,40 @@ impl Config {
         }
     }
 
-    /// Where missing trades are asked for; `None` where nobody is.
+    /// Where trades come from, market by market.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.endpoint).chain(&self.other_endpoints)
+    }
+
+    /// Where the trades of a market come from; `None` if nothing of it is followed.
+    pub fn endpoint_of(&self, market: Market) -> Option<&Endpoint> {
+        self.endpoints().find(|endpoint| endpoint.market == market)
+    }
+
+    /// Where missing trades of the first market are asked for; `None` where nobody is.
     pub fn rest(&self) -> Option<RestBase> {
-        if !self.repair.enabled {
-            return None;
-        }
-        let own = || RestBase::parse(&self.endpoint.rest_base()?, false).ok();
-        self.repair.rest_url.clone().or_else(own)
+        self.rest_of(&self.endpoint)
+    }
+
+    /// Where missing trades of an endpoint are asked for; `None` where nobody is.
+    pub fn rest_of(&self, endpoint: &Endpoint) -> Option<RestBase> {
+        if self.repair.enabled { self.rest_address(endpoint) } else { None }
+    }
+
+    /// Where the REST of an endpoint's market is, whether or not missing trades are asked for there.
+    pub fn rest_address(&self, endpoint: &Endpoint) -> Option<RestBase> {
+        let own = || RestBase::parse(&endpoint.rest_base()?, false).ok();
+        let others = self.repair.other_rest_urls.iter();
+        let given = match endpoint.market == self.market {
+            true => self.repair.rest_url.as_ref(),
+            false => others.rev().find(|(market, _)| *market == endpoint.market).map(|(_, base)| base),
+        };
+        given.cloned().or_else(own)
+    }
+
+    /// What is followed, besides what a symbols file says.
+    pub fn selection(&self) -> Selection {
+        self.symbols.selection(&self.endpoint)
     }
 
     /// Checks every setting against its range.
@@ -151,6 +196,86 @@ impl Default for Config {
     }
 }
 
+/// The table of movers, for many symbols.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableConfig {
+    /// Time between two tables and two records of groups, 1 s to 1 day.
+    pub every: Duration,
+    /// Rows at most, 1 to 4,096; `None` for 20, and in JSON for no such records.
+    pub top: Option<usize>,
+    /// By what symbols are ranked.
+    pub by: RankBy,
+    /// Records of trades come as text too where symbols are many: somebody asked for them with `--print-every`.
+    pub with_trades: bool,
+}
+
+impl TableConfig {
+    /// Rows, where nobody says how many.
+    pub const ROWS: usize = 20;
+}
+
+impl Default for TableConfig {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(10), top: None, by: RankBy::default(), with_trades: false }
+    }
+}
+
+/// By what symbols are ranked, the largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RankBy {
+    /// The delta of the interval in the quote asset, whichever its sign.
+    #[default]
+    AbsDelta,
+    /// The Z-score, whichever its sign.
+    Z,
+    /// The volume of the interval in the quote asset.
+    Volume,
+    /// Trades in the interval.
+    Rate,
+}
+
+impl RankBy {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::AbsDelta, Self::Z, Self::Volume, Self::Rate];
+
+    /// `absdelta`, `z`, `volume` or `rate`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AbsDelta => "absdelta",
+            Self::Z => "z",
+            Self::Volume => "volume",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+/// Whether waiting is traded for processor time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LatencyMode {
+    /// Wakes when something arrives.
+    #[default]
+    Default,
+    /// Never sleeps: takes a core for itself, and what arrives is seen at once.
+    Low,
+    /// Wakes at most once a millisecond.
+    Eco,
+}
+
+impl LatencyMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Default, Self::Low, Self::Eco];
+
+    /// `default`, `low` or `eco`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Low => "low",
+            Self::Eco => "eco",
+        }
+    }
+}
+
 /// How missing trades are found again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairConfig {
@@ -159,6 +284,8 @@ pub struct RepairConfig {
     /// Where REST is; `None` for the host that belongs to the stream's. A stream host that is not the exchange's has
     /// none, and then nothing is repaired.
     pub rest_url: Option<RestBase>,
+    /// The same for other markets than the first.
+    pub other_rest_urls: Vec<(Market, RestBase)>,
     /// How long REST may bring nothing for a hole until it is given up, 100 ms to 1 day. Time in which REST must not be
     /// asked does not count.
     pub deadline: Duration,
@@ -168,7 +295,13 @@ pub struct RepairConfig {
 
 impl Default for RepairConfig {
     fn default() -> Self {
-        Self { enabled: true, rest_url: None, deadline: Duration::from_secs(60), hold_size: 65_536 }
+        Self {
+            enabled: true,
+            rest_url: None,
+            other_rest_urls: Vec::new(),
+            deadline: Duration::from_secs(60),
+            hold_size: 65_536,
+        }
     }
 }
 

@@ -199,14 +199,17 @@ impl OptionSpec {
 pub const VARIABLE_PREFIX: &str = "CVD_STREAM_";
 
 /// Every option, in the order of the help.
-pub const OPTIONS: [OptionSpec; 48] = [
+pub const OPTIONS: [OptionSpec; 59] = [
     OptionSpec {
         bare_variable: Some("SYMBOL"),
         default: "ETHUSDT",
-        range: "1 to 32 letters, digits, '_' or '-'",
-        help: "The contract or pair whose trades are followed",
-        more: "Upper and lower case are the same. Symbols that are not ASCII work too. With a --url that names \
-               streams the symbol comes from there, and naming another one is an error.",
+        range: "names of letters, digits, '_' or '-', or patterns with * and ?, each with usdm:, coinm: or spot: before it if \
+                need be, separated by commas",
+        help: "The contracts or pairs whose trades are followed",
+        more: "BTCUSDT,ETHUSDT are two; usdm:BTCUSDT,spot:BTCUSDT one of two markets each; 'usdm:*USDT' all that match. Without \
+               a market it is --market. A pattern takes what trades now and is in --contracts, and what is listed later joins. \
+               Upper and lower case are the same. Symbols that are not ASCII work too. With a --url that names streams the \
+               symbols come from there, and naming others is an error. A replay takes one name.",
         example: "BTCUSDT",
         scope: Scope::Computing,
         ..value("symbol", "SYMBOL", Group::Trades)
@@ -222,6 +225,48 @@ pub const OPTIONS: [OptionSpec; 48] = [
         ..value("market", "MARKET", Group::Trades)
     },
     OptionSpec {
+        help: "Follow every symbol of --market",
+        more: "The same as a --symbol of *: what trades now and is in --contracts, and what is listed later.",
+        scope: Scope::Connected,
+        ..switch("all", Group::Trades)
+    },
+    OptionSpec {
+        range: "as --symbol",
+        help: "Symbols that are not followed, whatever else asks for them",
+        example: "*USDC,spot:*BUSD",
+        scope: Scope::Connected,
+        ..value("exclude", "SYMBOLS", Group::Trades)
+    },
+    OptionSpec {
+        default: "perpetual",
+        range: "perpetual, tradfi, dated or all, separated by commas",
+        help: "Kinds of contracts that patterns and --all take",
+        more: "perpetual: perpetual contracts on coins. tradfi: perpetual contracts on stocks, metals and the like. dated: \
+               contracts with a delivery date. Spot has no contracts. What is named is taken whatever its kind.",
+        example: "perpetual,tradfi",
+        scope: Scope::Connected,
+        ..value("contracts", "KINDS", Group::Trades)
+    },
+    OptionSpec {
+        range: "a readable file of symbols as in --symbol",
+        help: "Follow the symbols of this file, and read it again on SIGHUP",
+        more: "One or several a line; what follows # is a comment, and a symbol or pattern after ! is not followed. A changed file \
+               lets symbols join and leave while the others go on.",
+        example: "/etc/cvd-stream/symbols",
+        scope: Scope::Live,
+        ..value("symbols-file", "FILE", Group::Trades)
+    },
+    OptionSpec {
+        range: "NAME=market:SYMBOL+market:SYMBOL, several separated by commas",
+        help: "Add symbols of several markets up, such as spot and perpetual of one coin",
+        more: "A group shows the sum of its members' CVD in the coin and in the quote asset, and the spread of spot less perpetual. \
+               Its members are followed. Contracts of coinm count in dollars exactly, and in coins rounded to 1e-8 for each \
+               trade, with the bound of the error.",
+        example: "BTC=usdm:BTCUSDT+spot:BTCUSDT+coinm:BTCUSD_PERP",
+        scope: Scope::Connected,
+        ..value("group", "GROUPS", Group::Trades)
+    },
+    OptionSpec {
         help: "Follow the market's test network, whose prices are not real",
         more: "Cannot be combined with --url, which names its host itself.",
         scope: Scope::Live,
@@ -229,9 +274,9 @@ pub const OPTIONS: [OptionSpec; 48] = [
     },
     OptionSpec {
         bare_variable: Some("WS_URL"),
-        range: "wss://, or ws:// to this machine",
+        range: "wss://, or ws:// to this machine; several separated by commas, the market before each",
         help: "A WebSocket address instead of the market's own",
-        more: "It wins over --symbol: every <symbol>@aggTrade stream it names becomes a lane. Two forms name \
+        more: "For several markets: usdm:wss://…,spot:wss://…. It wins over --symbol: every <symbol>@aggTrade stream it names becomes a lane. Two forms name \
                streams: …/ws/<stream>[/<stream>] and …/stream?streams=<stream>/<stream>. Without streams the \
                symbol is subscribed to after connecting. USDⓈ-M trades need the path /market: the un-routed \
                addresses wss://fstream.binance.com/ws and /stream acknowledge and stay silent since 2026-04-23.",
@@ -274,6 +319,26 @@ pub const OPTIONS: [OptionSpec; 48] = [
         example: "2m",
         scope: Scope::Connected,
         ..value("backoff-max", "DURATION", Group::Connection)
+    },
+    OptionSpec {
+        default: "200",
+        range: "1 to 1024",
+        help: "Symbols that one connection carries at most",
+        more: "More symbols are spread over several connections, each of one market. What happens to one of them concerns its \
+               symbols only.",
+        example: "100",
+        scope: Scope::Connected,
+        ..value("streams-per-connection", "STREAMS", Group::Connection)
+    },
+    OptionSpec {
+        default: "default",
+        range: "default, low or eco",
+        help: "Whether waiting is traded for processor time",
+        more: "low: never sleeps; takes a whole core, and what arrives is seen within microseconds. eco: wakes at most once a \
+               millisecond, for a fraction of the processor time. Neither loses anything.",
+        example: "eco",
+        scope: Scope::Connected,
+        ..value("latency", "MODE", Group::Connection)
     },
     OptionSpec {
         default: "1",
@@ -337,7 +402,7 @@ pub const OPTIONS: [OptionSpec; 48] = [
         ..value("repair", "ON_OFF", Group::Repair)
     },
     OptionSpec {
-        range: "https://, or http:// to this machine",
+        range: "https://, or http:// to this machine; several separated by commas, the market before each",
         help: "Where missing trades are asked for, if the stream's host does not tell",
         more: "The exchange's own stream hosts tell their REST host. For any other --url, such as a relay, nothing is \
                repaired unless this is given, because trades of another ledger must never be merged; a host of the \
@@ -429,6 +494,42 @@ pub const OPTIONS: [OptionSpec; 48] = [
         example: "1000",
         scope: Scope::Computing,
         ..value("print-every", "TRADES", Group::Records)
+    },
+    OptionSpec {
+        range: "as --symbol",
+        help: "Show records and rows of these symbols only",
+        more: "All the others are followed as well, and their gaps and the statistics are told.",
+        example: "BTC*,ETH*",
+        scope: Scope::Connected,
+        ..value("only", "SYMBOLS", Group::Records)
+    },
+    OptionSpec {
+        default: "20 rows",
+        range: "1 to 4096",
+        help: "Rows of the table of movers",
+        more: "More than ten symbols are shown as a table instead of line by line. With --output json it adds a movers record to \
+               those of the symbols.",
+        example: "10",
+        scope: Scope::Connected,
+        ..value("top", "ROWS", Group::Records)
+    },
+    OptionSpec {
+        default: "absdelta",
+        range: "absdelta, z, volume or rate",
+        help: "By what the table ranks symbols",
+        more: "absdelta: the delta of the interval in the quote asset, buying or selling. z: the Z-score, high or low. volume: what \
+               was traded, in the quote asset. rate: trades.",
+        example: "z",
+        scope: Scope::Connected,
+        ..value("by", "WHAT", Group::Records)
+    },
+    OptionSpec {
+        default: "10s",
+        range: "1s to 1d",
+        help: "Time between two tables, and between two records of a group",
+        example: "1m",
+        scope: Scope::Connected,
+        ..value("table-every", "DURATION", Group::Records)
     },
     OptionSpec {
         default: "60s",

@@ -10,15 +10,16 @@ use super::values::{self, Problem};
 use super::violations::{self, normal_directives};
 use super::{Config, QueueLimits};
 use crate::feed::Proxies;
-use crate::feed::endpoint::{Endpoint, EndpointError};
 use crate::repair::rest::RestBase;
 use crate::snapshot::Market;
 use crate::units::Symbol;
 
 mod effective;
 mod spelling;
+mod trades;
 
 pub use effective::EffectiveOption;
+use trades::Trades;
 
 /// Everything that was said, strongest layer first.
 #[derive(Debug, Clone, Default)]
@@ -102,19 +103,29 @@ impl Reader<'_> {
     /// Everything that was given and can be read; defaults for the rest.
     fn config(&mut self) -> Config {
         let allow_plaintext = self.read("allow-plaintext", values::switch).unwrap_or(false);
-        let mut config = Config::with_endpoint(self.endpoint(allow_plaintext));
+        let Trades { endpoint, others, symbols } = self.trades(allow_plaintext);
+        let mut config = Config::with_endpoint(endpoint);
+        (config.other_endpoints, config.symbols) = (others, symbols);
         if let Some(frames) = self.read("queue-size", values::whole) {
             config.queue = QueueLimits::for_frames(frames);
         }
         self.set("heartbeat-timeout", values::duration, &mut config.heartbeat_timeout);
         self.set("backoff-max", values::duration, &mut config.backoff_max);
+        self.set("streams-per-connection", values::whole, &mut config.streams_per_connection);
+        self.set("latency", values::latency, &mut config.latency);
         self.set("redundancy", values::whole, &mut config.lines.redundancy);
         self.set("handover-after", values::duration, &mut config.lines.handover_after);
         self.set("max-lag", values::duration, &mut config.lines.max_lag);
         config.proxies = self.proxies();
         config.ca_file = self.read("ca-file", values::path);
         self.set("repair", values::on_off, &mut config.repair.enabled);
-        config.repair.rest_url = self.address("rest-url", allow_plaintext);
+        let first = config.market;
+        for (market, base) in self.rest_urls(first, allow_plaintext) {
+            match market == first {
+                true => config.repair.rest_url = Some(base),
+                false => config.repair.other_rest_urls.push((market, base)),
+            }
+        }
         self.set("repair-deadline", values::duration, &mut config.repair.deadline);
         self.set("hold-size", values::whole, &mut config.repair.hold_size);
         config.state.dir = self.read("state-dir", values::path);
@@ -123,8 +134,13 @@ impl Reader<'_> {
         config.calculator.z_warmup = self.read("z-warmup", values::whole);
         self.set("ema-alpha", values::number, &mut config.calculator.ema_alpha);
         self.set("output", values::output, &mut config.output);
-        self.set("print-every", values::whole, &mut config.print_every);
+        if let Some(every) = self.read("print-every", values::whole) {
+            (config.print_every, config.table.with_trades) = (every, true);
+        }
         self.set("stats-interval", values::duration, &mut config.stats_interval);
+        self.set("table-every", values::duration, &mut config.table.every);
+        config.table.top = self.read("top", values::whole);
+        self.set("by", values::rank_by, &mut config.table.by);
         self.set("bars", values::bars, &mut config.bars.specs);
         self.set("empty-bars", values::switch, &mut config.bars.empty);
         config.write = self.read("write", values::path);
@@ -149,31 +165,6 @@ impl Reader<'_> {
         config.duration = self.read("duration", values::duration);
         config.count = self.read("count", values::whole);
         config
-    }
-
-    fn endpoint(&mut self, allow_plaintext: bool) -> Endpoint {
-        let symbol = self.read("symbol", values::symbol);
-        let market = self.read("market", values::market);
-        let testnet = self.read("testnet", values::switch).unwrap_or(false);
-        let Some(url) = self.read("url", |text| Ok(text.to_owned())) else {
-            let default = Endpoint::default();
-            let symbols = symbol.map_or(default.symbols, |symbol| vec![symbol]);
-            return Endpoint::for_symbols(market.unwrap_or_default(), testnet, &symbols);
-        };
-        if testnet {
-            let origin = self.found.get("url").map(|given| given.origin.to_string()).unwrap_or_default();
-            let problem = format!("a URL is given too ({origin}), and it names its host itself");
-            self.fault("testnet", problem, Some("leave one of the two out".to_owned()));
-        }
-        Endpoint::from_url(&url, symbol.as_ref(), market, allow_plaintext).unwrap_or_else(|error| {
-            let option = match error {
-                EndpointError::SymbolContradicted { .. } => "symbol",
-                EndpointError::MarketContradicted { .. } => "market",
-                _ => "url",
-            };
-            self.fault(option, error.problem(), Some(error.remedy()));
-            Endpoint::default()
-        })
     }
 
     /// The proxy of the option, else those of the environment that every program heeds.

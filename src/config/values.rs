@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::violations::normal_directives;
-use super::{Bound, ColorChoice, LogFormat, LogOutput, OutputFormat, Showing, Speed};
+use super::{Bound, ColorChoice, LatencyMode, LogFormat, LogOutput, OutputFormat, RankBy, Showing, Speed};
 use crate::bars::BarSpec;
+use crate::roster::Contracts;
 use crate::snapshot::Market;
 use crate::units::{AggTradeId, Symbol, UnixMillis};
 
@@ -105,6 +106,18 @@ pub(super) fn speed(text: &str) -> Result<Speed, Problem> {
     }
     let times = text.strip_suffix(['x', 'X']).unwrap_or(text);
     number(times).map(Speed::Times).map_err(|_| "neither max nor a number such as 10x".to_owned())
+}
+
+pub(super) fn latency(text: &str) -> Result<LatencyMode, Problem> {
+    choice(text, &LatencyMode::ALL.map(|mode| (mode.as_str(), mode)))
+}
+
+pub(super) fn rank_by(text: &str) -> Result<RankBy, Problem> {
+    choice(text, &RankBy::ALL.map(|by| (by.as_str(), by)))
+}
+
+pub(super) fn contracts(text: &str) -> Result<Contracts, Problem> {
+    text.parse().map_err(|error: crate::roster::ContractsError| error.to_string())
 }
 
 pub(super) fn showing(text: &str) -> Result<Showing, Problem> {

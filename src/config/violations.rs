@@ -10,6 +10,7 @@ use super::options::OptionSpec;
 use super::{Bound, Config, QueueLimits, Speed};
 use crate::bars::BarSpec;
 use crate::feed::tls::{CaFileError, ExtraRoots};
+use crate::pipeline::MAX_LANES;
 use crate::snapshot::Market;
 
 /// The largest `--queue-size`.
@@ -37,6 +38,8 @@ const TIB: u64 = 1 << 40;
 const THREADS: RangeInclusive<usize> = 1..=64;
 const PARALLEL: RangeInclusive<u8> = 1..=8;
 const SPEED: RangeInclusive<f64> = 0.001..=1_000_000.0;
+const STREAMS: RangeInclusive<usize> = 1..=1_024;
+const ROWS: RangeInclusive<usize> = 1..=MAX_LANES;
 /// The most `--bars`.
 const MAX_BARS: usize = 16;
 const WRITTEN: [&str; 4] = [".csv", ".jsonl", ".jsonl.zst", ".parquet"];
@@ -58,7 +61,7 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     let mut add = |name: &str, value: String, problem: &str| found.push(violation(name, value, problem));
     let Config { endpoint, queue, calculator, repair, lines, .. } = config;
 
-    if endpoint.symbols.is_empty() {
+    if endpoint.symbols.is_empty() && config.symbols.selection.is_none() {
         add("symbol", String::new(), "no symbol, so nothing would arrive");
     }
     if config.market != endpoint.market {
@@ -69,11 +72,20 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
     } else if !(1..=QueueLimits::for_frames(queue.frames).bytes).contains(&queue.bytes) {
         add("queue-size", format!("{} bytes", queue.bytes), "more bytes than the frames allow, or none");
     }
+    if let Some(problem) = outside(&config.streams_per_connection, &STREAMS) {
+        add("streams-per-connection", config.streams_per_connection.to_string(), problem);
+    }
+    if let Some(top) = config.table.top
+        && let Some(problem) = outside(&top, &ROWS)
+    {
+        add("top", top.to_string(), problem);
+    }
     let mut duration = |name: &str, value: Duration, range: &RangeInclusive<Duration>| {
         if let Some(problem) = outside(&value, range) {
             add(name, format!("{value:?}"), problem);
         }
     };
+    duration("table-every", config.table.every, &STATS_INTERVAL);
     duration("heartbeat-timeout", config.heartbeat_timeout, &HEARTBEAT_TIMEOUT);
     duration("backoff-max", config.backoff_max, &BACKOFF_MAX);
     duration("repair-deadline", repair.deadline, &REPAIR_DEADLINE);
@@ -164,14 +176,17 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
         add("count", "0".to_owned(), "too small");
     }
     let mut by_worth = config.bars.specs.iter().filter(|spec| matches!(spec, BarSpec::Notional(_)));
-    if let (Market::CoinM, Some(spec)) = (config.market, by_worth.next()) {
+    let has_contracts = config.endpoints().any(|endpoint| endpoint.market == Market::CoinM);
+    if let (true, Some(spec)) = (has_contracts, by_worth.next()) {
         let violation = violation("bars", spec.to_string(), "no trade of a contract tells what it is worth");
-        let remedy = "take volume:N, in contracts, on --market coinm".to_owned();
+        let remedy = "take volume:N, in contracts, on coinm".to_owned();
         found.push(Violation { remedy: Some(remedy), ..violation });
     }
-    if let Some(rest_url) = &repair.rest_url
-        && let Err(Foreign { problem, remedy }) = ledger::check(rest_url, endpoint)
-    {
+    let first = repair.rest_url.iter().map(|base| (base, endpoint));
+    let others = repair.other_rest_urls.iter();
+    let others = others.filter_map(|(market, base)| Some((base, config.endpoint_of(*market)?)));
+    for (rest_url, endpoint) in first.chain(others) {
+        let Err(Foreign { problem, remedy }) = ledger::check(rest_url, endpoint) else { continue };
         let violation = violation("rest-url", rest_url.to_string(), &problem);
         found.push(Violation { remedy: Some(remedy), ..violation });
     }

@@ -40,24 +40,22 @@ const SHORT_LIFE_DAYS: i64 = 7;
 
 const STAGES: [Check; 4] = [Check::Proxy, Check::Dns, Check::Tcp, Check::Tls];
 
-/// Looks at every stage up to the first that fails.
-pub(super) async fn check(subject: &Subject, network: &Arc<dyn Network>) -> Address {
+/// Looks at every stage on the way to `endpoint`, up to the first that fails.
+pub(super) async fn check(subject: &Subject, network: &Arc<dyn Network>, endpoint: &Endpoint) -> Address {
     if subject.network.is_some() {
         let why = "the network is another than the system's";
         let findings = STAGES.map(|check| Finding::skipped(check, why)).into();
         return Address { findings, obstacle: None };
     }
     let Subject { config, limits, .. } = subject;
-    let Endpoint { host, port, tls, .. } = &config.endpoint;
+    let Endpoint { host, port, tls, .. } = endpoint;
     let mut findings = Vec::with_capacity(STAGES.len());
     let passed = match config.proxies.way_to(host, *port, *tls) {
         Ok(None) => {
-            findings.push(Finding::ok(Check::Proxy, no_proxy(config)));
-            direct(config, limits, &mut findings).await
+            findings.push(Finding::ok(Check::Proxy, no_proxy(config, endpoint)));
+            direct(config, endpoint, limits, &mut findings).await
         }
-        Ok(Some(way)) => {
-            proxied(&config.endpoint, &way.proxy.to_string(), network, limits, &mut findings).await
-        }
+        Ok(Some(way)) => proxied(endpoint, &way.proxy.to_string(), network, limits, &mut findings).await,
         Err(_) => {
             let said = format!("nobody can tell whether {host} is behind the proxy");
             findings.push(Finding::fail(Check::Proxy, said, "check the host in --url, or say --proxy none"));
@@ -71,8 +69,8 @@ pub(super) async fn check(subject: &Subject, network: &Arc<dyn Network>) -> Addr
 }
 
 /// The stream goes straight; REST, or other hosts, may not.
-fn no_proxy(config: &Config) -> String {
-    let rest = config.rest();
+fn no_proxy(config: &Config, endpoint: &Endpoint) -> String {
+    let rest = config.rest_of(endpoint);
     let rest = rest.as_ref().map(RestBase::destination);
     let way = rest.and_then(|(host, port, tls)| config.proxies.way_to(host, port, tls).ok().flatten());
     let other = config.proxies.to_string();
@@ -133,10 +131,10 @@ async fn proxied(
 /// Without a proxy.
 async fn direct(
     config: &Config,
+    endpoint: &Endpoint,
     limits: &DoctorLimits,
     findings: &mut Vec<Finding>,
 ) -> Result<(), &'static str> {
-    let endpoint = &config.endpoint;
     let (addresses, finding) = dns(endpoint, limits.dns).await;
     findings.push(finding);
     if addresses.is_empty() {
@@ -145,7 +143,7 @@ async fn direct(
     let (connection, finding) = tcp(&addresses, limits.tcp).await;
     findings.push(finding);
     let connection = connection.ok_or("no address takes a connection")?;
-    let (passed, finding) = tls(config, connection, limits.tls).await;
+    let (passed, finding) = tls(config, endpoint, connection, limits.tls).await;
     findings.push(finding);
     if passed { Ok(()) } else { Err("TLS fails") }
 }
@@ -257,9 +255,9 @@ fn unencrypted(endpoint: &Endpoint) -> Option<Finding> {
 }
 
 /// Whether the way is free, and what TLS said.
-async fn tls(config: &Config, tcp: TcpStream, limit: Duration) -> (bool, Finding) {
-    let host = &config.endpoint.host;
-    if let Some(finding) = unencrypted(&config.endpoint) {
+async fn tls(config: &Config, endpoint: &Endpoint, tcp: TcpStream, limit: Duration) -> (bool, Finding) {
+    let host = &endpoint.host;
+    if let Some(finding) = unencrypted(endpoint) {
         return (true, finding);
     }
     let began = Instant::now();

@@ -37,6 +37,7 @@ pub(super) fn look(directory: &Path, identities: &[Identity], now_ms: i64) -> Fi
     let newest = found.iter().map(|(_, saved_at_ms)| *saved_at_ms).max();
     let ago = newest.map(|at| age(now_ms.saturating_sub(at))).unwrap_or_default();
     let said = match (&*found, identities) {
+        (_, []) => format!("{shown}: writable; whose checkpoints to look for is not known"),
         ([], _) => format!("{shown}: writable, no checkpoint yet"),
         ([(symbol, _)], [_]) => format!("{shown}: writable, 1 checkpoint of {symbol}, saved {ago} ago"),
         (found, all) => format!(

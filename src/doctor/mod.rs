@@ -13,11 +13,14 @@ mod rest;
 mod route;
 mod state_dir;
 mod stream;
+mod wanted;
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+use wanted::Wanted;
 
 use crate::app::system_network;
 use crate::clock::Clock;
@@ -132,39 +135,64 @@ pub async fn examine(subject: &Subject, mut tell: impl FnMut(&Finding)) -> Repor
         market: config.market,
         findings: Vec::with_capacity(Check::ALL.len()),
     };
+    let Report { symbols, market, findings } = &mut report;
     let mut add = |found: Vec<Finding>| {
         found.iter().for_each(&mut tell);
-        report.findings.extend(found);
+        findings.extend(found);
     };
     let network = match (&subject.network, system_network(config, None)) {
         (Some(network), _) => Arc::clone(network),
         (None, Ok(system)) => Arc::new(system),
         (None, Err(error)) => {
-            let remedy = "name a readable file with --ca-file";
-            add(vec![Finding::fail(Check::Configuration, chain(&error), remedy)]);
-            let rest = Check::ALL.iter().skip(1);
-            add(rest.map(|check| Finding::skipped(*check, "the configuration cannot be used")).collect());
+            add(unusable(chain(&error), "name a readable file with --ca-file"));
             return report;
         }
     };
-    add(vec![configuration::check(subject)]);
-    let (address, mut rest, state) = tokio::join!(
-        address::check(subject, &network),
-        rest::check(subject, &network),
-        state_dir::check(subject),
-    );
+    let wanted = match Wanted::of(config).await {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            add(unusable(
+                chain(&error),
+                "without it a run ends at once: name a file of symbols with --symbols-file",
+            ));
+            return report;
+        }
+    };
+    if !wanted.is_plain {
+        symbols.clear();
+    }
+    add(vec![configuration::check(subject, &wanted)]);
+    let rest_and_state = async {
+        let rest = rest::check(subject, &network, &wanted).await;
+        let state = state_dir::check(subject, &rest.instruments).await;
+        (rest, state)
+    };
+    let (address, (mut rest, state)) =
+        tokio::join!(address::check(subject, &network, &wanted.endpoint), rest_and_state);
     add(address.findings);
     add(std::mem::take(&mut rest.findings));
     add(vec![state]);
 
-    add(match address.obstacle {
-        Some(obstacle) => vec![
-            Finding::skipped(Check::Stream, obstacle),
-            Finding::skipped(Check::Route, "the stream does not open"),
-        ],
-        None => stream::check(subject, &network, &mut rest).await,
+    let not_opened = |why: &str| {
+        vec![Finding::skipped(Check::Stream, why), Finding::skipped(Check::Route, "the stream does not open")]
+    };
+    add(match (address.obstacle, rest.probe.take()) {
+        (Some(obstacle), _) => not_opened(&obstacle),
+        (None, None) => not_opened("nobody can tell whom a run would follow"),
+        (None, Some(probe)) => stream::check(subject, &network, &probe, &mut rest).await,
     });
+    if let [first, ..] = &*rest.instruments {
+        *market = first.market;
+        *symbols = rest.instruments.into_iter().map(|one| one.symbol).collect();
+    }
     report
+}
+
+/// The settings cannot be used, so nothing else is worth a look.
+fn unusable(said: String, remedy: &str) -> Vec<Finding> {
+    let others = Check::ALL.iter().skip(1);
+    let others = others.map(|check| Finding::skipped(*check, "the configuration cannot be used"));
+    std::iter::once(Finding::fail(Check::Configuration, said, remedy)).chain(others).collect()
 }
 
 /// Examines a run of the command and prints what it finds, as lines or as one JSON object; the exit code says the

@@ -14,9 +14,9 @@ pub const EXIT_FAIL: u8 = 1;
 /// Everything that was found, in the order in which it is to be read: causes come before what follows from them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The symbols that a run would follow.
+    /// The symbols that a run would follow, as far as could be found out.
     pub symbols: Vec<Symbol>,
-    /// Their market.
+    /// The market of the first one.
     pub market: Market,
     /// What each check found.
     pub findings: Vec<Finding>,

@@ -7,15 +7,18 @@ use tokio::time::{Instant, timeout};
 
 use super::address::millis;
 use super::finding::{Check, Finding};
+use super::wanted::{Judged, Probe, Wanted};
 use super::{DoctorLimits, Subject};
 use crate::clock::{Clock, ClockOffset, OffsetEstimator};
 use crate::config::Config;
 use crate::feed::Network;
+use crate::feed::endpoint::Endpoint;
 use crate::repair::rest::{RestClient, RestLimits};
 use crate::repair::{Ask, CEILING_PERCENT, Request, RestError, WeightBudget};
 use crate::report::rfc3339;
+use crate::roster::Listings;
 use crate::silence::{self, SymbolProblem};
-use crate::snapshot::Market;
+use crate::snapshot::{Instrument, Market};
 use crate::units::{AggTradeId, Symbol};
 
 /// What REST told.
@@ -25,6 +28,10 @@ pub(super) struct Rest {
     pub(super) client: Option<RestClient>,
     /// Why no trade can be expected.
     pub(super) no_trades: Option<String>,
+    /// Who would be followed, as far as could be found out.
+    pub(super) instruments: Vec<Instrument>,
+    /// Where to listen; `None` if nobody can tell.
+    pub(super) probe: Option<Probe>,
 }
 
 /// The exchange's code for a symbol that it does not know.
@@ -34,56 +41,90 @@ const ROUND_TRIPS: usize = 5;
 const CLOCK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Looks at REST, the symbols and the clock.
-pub(super) async fn check(subject: &Subject, network: &Arc<dyn Network>) -> Rest {
+pub(super) async fn check(subject: &Subject, network: &Arc<dyn Network>, wanted: &Wanted) -> Rest {
     let Subject { config, limits, clock, .. } = subject;
-    let Some(base) = config.rest() else { return nobody_to_ask(config) };
+    let endpoint = &wanted.endpoint;
+    let Some(base) = wanted.rest(config, endpoint) else {
+        let skipped = |check| Finding::skipped(check, "there is no REST to ask");
+        let answered = nobody_to_ask(config, endpoint);
+        let Judged { finding, instruments, probe, .. } = match wanted.is_plain {
+            true => Judged { finding: skipped(Check::Symbol), ..Judged::plain(endpoint) },
+            false => {
+                let (listings, unasked) = wanted.listings(subject, network, None).await;
+                wanted.judge(config, &listings, &unasked)
+            }
+        };
+        let findings = vec![answered, finding, skipped(Check::Clock)];
+        return Rest { findings, client: None, no_trades: None, instruments, probe };
+    };
     let at = base.to_string();
     let within = |deadline| RestLimits { deadline, ..RestLimits::default() };
-    let client = RestClient::new(Arc::clone(network), base, config.market);
+    let client = RestClient::new(Arc::clone(network), base, endpoint.market);
     let mut client = client.with_limits(within(limits.rest));
 
     let began = Instant::now();
-    let answer = newest(&mut client, config).await;
+    let symbol = wanted.first_name();
+    let answer = match symbol {
+        Some(_) => newest(&mut client, symbol.clone()).await.map(drop),
+        // Somebody has to be asked before anybody can be said to answer.
+        None => client.time().await.map(drop),
+    };
     let took = began.elapsed();
     let unknown = matches!(&answer, Err(RestError::Refused { code: Some(INVALID_SYMBOL), .. }));
     if let Err(error) = &answer
         && !unknown
     {
         let skipped = |check| Finding::skipped(check, "REST does not answer");
-        let findings = vec![refused(error), skipped(Check::Symbol), skipped(Check::Clock)];
-        return Rest { findings, client: None, no_trades: None };
+        let judged = match wanted.is_plain || wanted.selection.needs_listings() {
+            true => Judged { finding: skipped(Check::Symbol), ..Judged::plain(endpoint) },
+            false => wanted.judge(config, &Listings::default(), &[]),
+        };
+        let Judged { finding, instruments, probe, .. } = judged;
+        let instruments = if wanted.selection.needs_listings() { Vec::new() } else { instruments };
+        // Without a name there is nothing to listen to.
+        let probe = probe.filter(|probe| !probe.endpoint.symbols.is_empty());
+        let findings = vec![refused(error), finding, skipped(Check::Clock)];
+        return Rest { findings, client: None, no_trades: None, instruments, probe };
     }
-    let answered = answered(&at, took, client.used_weight(), config.market);
+    let answered = answered(&at, took, client.used_weight(), endpoint.market);
     client = client.with_limits(within(limits.listings));
-    let (symbol, no_trades) = symbols(&mut client, config, unknown).await;
+    let Judged { finding, no_trades, instruments, probe } = match wanted.is_plain {
+        true => {
+            let (finding, no_trades) = symbols(&mut client, endpoint, unknown).await;
+            Judged { finding, no_trades, ..Judged::plain(endpoint) }
+        }
+        false => {
+            let (listings, unasked) = wanted.listings(subject, network, Some(&mut client)).await;
+            wanted.judge(config, &listings, &unasked)
+        }
+    };
     client = client.with_limits(within(limits.rest));
     let clock = time(&mut client, *clock, limits).await;
-    Rest { findings: vec![answered, symbol, clock], client: Some(client), no_trades }
+    let client =
+        probe.as_ref().is_none_or(|probe| probe.endpoint.market == endpoint.market).then_some(client);
+    Rest { findings: vec![answered, finding, clock], client, no_trades, instruments, probe }
 }
 
-/// The newest id of the first symbol; `None` where it never traded.
+/// The newest id of a symbol; `None` where it never traded, or where there is no symbol.
 pub(super) async fn newest(
     client: &mut RestClient,
-    config: &Config,
+    symbol: Option<Symbol>,
 ) -> Result<Option<AggTradeId>, RestError> {
-    let Some(symbol) = config.endpoint.symbols.first().cloned() else { return Ok(None) };
+    let Some(symbol) = symbol else { return Ok(None) };
     let page = client.fetch(&Request { lane: 0, symbol, ask: Ask::Newest }).await?;
     Ok(page.trades.last().map(|trade| trade.id))
 }
 
-fn nobody_to_ask(config: &Config) -> Rest {
-    let host = &config.endpoint.host;
-    let rest = match config.repair.enabled {
+fn nobody_to_ask(config: &Config, endpoint: &Endpoint) -> Finding {
+    let host = &endpoint.host;
+    match config.repair.enabled {
         false => Finding::skipped(Check::Rest, "--repair is off, so what is lost stays missing"),
         true => Finding::warn(
             Check::Rest,
             format!("no REST address is known for {host}: what is lost cannot be fetched again"),
             "name it with --rest-url",
         ),
-    };
-    let skipped = |check| Finding::skipped(check, "there is no REST to ask");
-    let findings = vec![rest, skipped(Check::Symbol), skipped(Check::Clock)];
-    Rest { findings, client: None, no_trades: None }
+    }
 }
 
 fn answered(at: &str, took: Duration, used: Option<u64>, market: Market) -> Finding {
@@ -140,15 +181,15 @@ fn refused(error: &RestError) -> Finding {
 }
 
 /// Whether the exchange lists the symbols, and why no trade can be expected.
-async fn symbols(client: &mut RestClient, config: &Config, unknown: bool) -> (Finding, Option<String>) {
-    let symbols = &config.endpoint.symbols;
+async fn symbols(client: &mut RestClient, endpoint: &Endpoint, unknown: bool) -> (Finding, Option<String>) {
+    let symbols = &endpoint.symbols;
     match client.listings().await {
-        Ok(listed) => judged(&silence::check(&listed, symbols), symbols, config.market),
+        Ok(listed) => judged(&silence::check(&listed, symbols), symbols, endpoint.market),
         // It has said so when it was asked for trades.
         Err(_) if unknown => {
             let unknown = symbols.first().cloned();
             let unknown = unknown.map(|symbol| SymbolProblem::Unknown { symbol, did_you_mean: Vec::new() });
-            judged(&unknown.into_iter().collect::<Vec<_>>(), symbols, config.market)
+            judged(&unknown.into_iter().collect::<Vec<_>>(), symbols, endpoint.market)
         }
         Err(error) => {
             let said = format!("which symbols there are could not be asked: {error}");

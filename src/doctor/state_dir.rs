@@ -8,16 +8,18 @@ use tokio::time::{Instant, timeout};
 
 use super::finding::{Check, Finding};
 use super::{Subject, checkpoints};
+use crate::app::following;
 use crate::checkpoint::Identity;
 use crate::config::{Config, ledger};
 use crate::report::events::chain;
-use crate::units::Symbol;
+use crate::snapshot::Instrument;
 
 /// What checkpoints may need, and more.
 const ROOM: usize = 1024 * 1024;
 
 /// Whether checkpoints could be written here and kept, as far as can be told without changing anything.
-pub(super) async fn check(subject: &Subject) -> Finding {
+/// `followed` is who a run would follow, as far as that could be found out.
+pub(super) async fn check(subject: &Subject, followed: &[Instrument]) -> Finding {
     let Subject { config, clock, limits, .. } = subject;
     let Some(directory) = &config.state.dir else {
         return Finding::ok(
@@ -27,7 +29,8 @@ pub(super) async fn check(subject: &Subject) -> Finding {
     };
     let began = Instant::now();
     let shown = directory.display().to_string();
-    let (owned, identities, now_ms) = (directory.to_owned(), identities(config), clock.now().wall_ms());
+    let (owned, identities, now_ms) =
+        (directory.to_owned(), identities(config, followed), clock.now().wall_ms());
     let limit = limits.disk;
     // A disk of the network may hang.
     let looked = timeout(limit, tokio::task::spawn_blocking(move || look(&owned, &identities, now_ms))).await;
@@ -46,16 +49,15 @@ pub(super) async fn check(subject: &Subject) -> Finding {
 }
 
 /// Whose checkpoints a run would go on from.
-fn identities(config: &Config) -> Vec<Identity> {
-    let Config { market, calculator, endpoint, .. } = config;
-    let ledger = ledger::identity(endpoint).to_owned();
-    let of = |symbol: &Symbol| Identity {
-        ledger: ledger.clone(),
-        market: *market,
-        symbol: symbol.clone(),
-        calculator: *calculator,
+fn identities(config: &Config, followed: &[Instrument]) -> Vec<Identity> {
+    let endpoints = following::endpoints(config);
+    let of = |Instrument { market, symbol }: &Instrument| {
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.market == *market)?;
+        let ledger = ledger::identity(endpoint).to_owned();
+        let (market, calculator) = (*market, config.calculator);
+        Some(Identity { ledger, market, symbol: symbol.clone(), calculator })
     };
-    endpoint.symbols.iter().map(of).collect()
+    followed.iter().filter_map(of).collect()
 }
 
 fn look(directory: &Path, identities: &[Identity], now_ms: i64) -> Finding {

@@ -11,8 +11,8 @@ use super::finding::{Check, Finding};
 use super::refusal::remedy;
 use super::rest::{Rest, newest};
 use super::route::{Witness, silence};
+use super::wanted::Probe;
 use super::{DoctorLimits, Subject};
-use crate::config::Config;
 use crate::decode::{Control, Message, decode};
 use crate::feed::endpoint::Endpoint;
 use crate::feed::liveness::LivenessLimits;
@@ -24,7 +24,13 @@ use crate::source::{Burst, Input, Source};
 use crate::text::escaped;
 
 /// Opens the stream, listens, and says what it heard about both.
-pub(super) async fn check(subject: &Subject, network: &Arc<dyn Network>, rest: &mut Rest) -> Vec<Finding> {
+pub(super) async fn check(
+    subject: &Subject,
+    network: &Arc<dyn Network>,
+    probe: &Probe,
+    rest: &mut Rest,
+) -> Vec<Finding> {
+    let Probe { endpoint, sample } = probe;
     let Subject { config, limits, clock, .. } = subject;
     let (sender, receiver) = drop_oldest(config.queue, *clock);
     let (stop, stopped) = watch::channel(false);
@@ -34,21 +40,22 @@ pub(super) async fn check(subject: &Subject, network: &Arc<dyn Network>, rest: &
         liveness: LivenessLimits::with_heartbeat(config.heartbeat_timeout),
         backoff_max: config.backoff_max,
         jitter_seed: None,
-        ..LiveSettings::of(config.endpoint.clone())
+        ..LiveSettings::of(endpoint.clone())
     };
     let live = match Live::new(settings, sender, &observer, *clock) {
         Ok(live) => live.with_network(Arc::clone(network)),
         Err(error) => return unopened(Finding::fail(Check::Stream, chain(&error), "check --url")),
     };
     let mut ears = Ears {
-        endpoint: &config.endpoint,
+        endpoint,
+        sample,
         limits: *limits,
         expecting: rest.no_trades.is_none(),
         began: Instant::now(),
         heard: Heard::default(),
     };
     let listening = async {
-        let witness = ears.listen(receiver, rest.client.as_mut(), config).await;
+        let witness = ears.listen(receiver, rest.client.as_mut()).await;
         stop.send_replace(true);
         witness
     };
@@ -116,6 +123,8 @@ struct Heard {
 
 struct Ears<'a> {
     endpoint: &'a Endpoint,
+    /// Of how many symbols this is a sample; empty if it is all of them.
+    sample: &'a str,
     limits: DoctorLimits,
     /// Whether a trade is worth waiting for.
     expecting: bool,
@@ -125,12 +134,8 @@ struct Ears<'a> {
 
 impl Ears<'_> {
     /// Listens until there is nothing more to learn; for a silence it calls REST as a witness.
-    async fn listen(
-        &mut self,
-        mut receiver: Receiver,
-        client: Option<&mut RestClient>,
-        config: &Config,
-    ) -> Witness {
+    async fn listen(&mut self, mut receiver: Receiver, client: Option<&mut RestClient>) -> Witness {
+        let symbol = self.endpoint.symbols.first().cloned();
         let mut burst = Burst::default();
         let mut before = None;
         let Some(client) = client else {
@@ -150,7 +155,7 @@ impl Ears<'_> {
             let pause = self.limits.data / 5;
             let mut early = Box::pin(async {
                 sleep(pause).await;
-                newest(client, config).await
+                newest(client, symbol.clone()).await
             });
             loop {
                 let silent = self.expecting && self.heard.opened.is_some() && self.heard.trades == 0;
@@ -166,7 +171,7 @@ impl Ears<'_> {
             }
         }
         match before {
-            Some(Ok(before)) if self.heard.trades == 0 => match newest(client, config).await {
+            Some(Ok(before)) if self.heard.trades == 0 => match newest(client, symbol.clone()).await {
                 Ok(after) => Witness::Saw(before, after),
                 Err(_) => Witness::Absent,
             },
@@ -233,7 +238,7 @@ impl Ears<'_> {
     }
 
     fn verdict(&self, no_trades: Option<&str>, witness: Witness) -> Vec<Finding> {
-        let Self { endpoint, limits, heard, .. } = self;
+        let Self { endpoint, sample, limits, heard, .. } = self;
         let Some(opened) = heard.opened else {
             let said = format!("{} did not open within {}", endpoint.display, millis(limits.open));
             let remedy =
@@ -246,7 +251,7 @@ impl Ears<'_> {
             return vec![stream, Finding::skipped(Check::Route, "nothing is subscribed to")];
         }
         let acknowledged = if heard.acknowledged { " and acknowledged" } else { "" };
-        let said = format!("{} opened{acknowledged} in {}", endpoint.display, millis(opened));
+        let said = format!("{} opened{acknowledged} in {}{sample}", endpoint.display, millis(opened));
         let route = match (heard.trades, no_trades) {
             (1.., _) => self.route(),
             (0, Some(reason)) => {

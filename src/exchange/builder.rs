@@ -16,7 +16,9 @@ use super::control::ErrorShape;
 use super::director::Director;
 use super::hub::Hub;
 use super::ledger::Ledger;
+use super::listings::Listings;
 use super::market::{Listing, MAX_LATENCY_MS, MarketModel};
+use super::misanswer::Misanswers;
 use super::network::PipeNetwork;
 use super::rest::Rest;
 use super::rest_script::RestScript;
@@ -26,6 +28,7 @@ use super::script::Script;
 use super::server::{Port, turned};
 use super::socket::Harbour;
 use super::stats::Counters;
+use super::universe::universe;
 use crate::snapshot::Market;
 use crate::units::{Symbol, UnixMillis};
 
@@ -108,6 +111,12 @@ impl ExchangeBuilder {
     /// Lists one symbol more, with these figures.
     pub fn listing(mut self, listing: Listing) -> Self {
         self.listings.push(listing);
+        self
+    }
+
+    /// Lists so many symbols, with believable names, prices and shares of the trading: few are busy, most are quiet.
+    pub fn universe(mut self, count: usize) -> Self {
+        self.listings.extend(universe(self.rules.market, count));
         self
     }
 
@@ -240,6 +249,14 @@ impl ExchangeBuilder {
         self
     }
 
+    /// Lets both raw trade ids of each trade of [`Act::Bursts`](super::Act::Bursts) be the time at which it is written, so
+    /// that a client can tell how long a trade was on its way: 10¹⁷ plus the nanoseconds since 1970 modulo 10¹⁷. The ledger
+    /// and REST keep the ids.
+    pub fn stamp_writes(mut self) -> Self {
+        self.rules.stamps = true;
+        self
+    }
+
     /// Trades per symbol that the ledger keeps; sums stay exact beyond. Default one million.
     pub fn ledger_capacity(mut self, trades: usize) -> Self {
         self.ledger_capacity = trades;
@@ -277,8 +294,14 @@ impl ExchangeBuilder {
         };
         let model = MarketModel::new(&listings, self.seed, first_moment);
         let (market, routing) = (self.rules.market, self.rules.routing);
-        let shared =
-            Shared { listings: listings.into(), rules: self.rules, counters: counters.clone(), clock };
+        let listings = Listings::new(listings);
+        let shared = Shared {
+            listings: listings.clone(),
+            rules: self.rules,
+            counters: counters.clone(),
+            clock,
+            misanswers: Misanswers::default(),
+        };
         let (plays, to_play) = mpsc::channel(ACTS);
         let (orders, to_obey) = mpsc::channel(ACTS);
         let stop = watch::Sender::new(false);
@@ -286,6 +309,7 @@ impl ExchangeBuilder {
         let mut director =
             Director::new(shared.clone(), model, ledger.clone(), hub.clone(), rest_script.clone(), to_play);
         director.steered = self.time != Time::OfTheModel;
+        (director.is_in_memory, director.seed) = (self.in_memory, self.seed);
         let mut acts = VecDeque::from(self.script.acts);
         director.open(&mut acts);
         let mut stopped = stop.subscribe();
@@ -331,6 +355,7 @@ impl ExchangeBuilder {
             #[cfg(feature = "replay")]
             archive,
             symbols,
+            listings,
             market,
             routing,
             ledger,

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use super::clock::ExchangeClock;
 use super::control::Subscriptions;
 use super::hub::{Batch, Cue, Entry};
+use super::listings::{Entry as Listed, Listings};
 use super::market::Listing;
+use super::misanswer::{Misanswer, Misanswers};
 use super::route::Route;
 use super::rules::Rules;
 use super::server::turned;
@@ -25,16 +26,19 @@ use super::wire::{self, ClientFrame};
 const FAREWELL: Duration = Duration::from_secs(2);
 /// With more than this unwritten, a client that does not read its answers is not listened to.
 const MAX_OUT: usize = 1024 * 1024;
+/// How long until a socket that took nothing is asked again.
+const AGAIN: Duration = Duration::from_millis(1);
 /// How often a dripping connection writes, unless that were less than a byte.
 const DRIP: Duration = Duration::from_millis(20);
 
 /// What every connection shares.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
-    pub(super) listings: Arc<[Listing]>,
+    pub(super) listings: Listings,
     pub(super) rules: Rules,
     pub(super) counters: Counters,
     pub(super) clock: ExchangeClock,
+    pub(super) misanswers: Misanswers,
 }
 
 /// How a connection ended on our side.
@@ -90,8 +94,10 @@ struct Connection<'a> {
     mute: bool,
     entry: Entry,
     subscriptions: Subscriptions,
-    /// For each listing what comes before the JSON of its trades, or `None` without a subscription.
-    prefixes: Vec<Option<Vec<u8>>>,
+    /// Everything goes out by the entry's pen, which the market's thread writes with as well.
+    is_lent: bool,
+    /// The pen has bytes that the socket would not take.
+    is_waiting: bool,
     out: Vec<u8>,
     written: usize,
     frames_in_out: u64,
@@ -100,6 +106,8 @@ struct Connection<'a> {
     next_ping: Option<Instant>,
     ping_in_flight: Option<PingInFlight>,
     recent_messages: VecDeque<Instant>,
+    /// Answers to control messages that wait for their time, in the order of the messages.
+    late_answers: VecDeque<(Instant, String)>,
     /// The farewell has been written or is on its way; after this moment nobody waits any more.
     closing: Option<Instant>,
     peer_closed: bool,
@@ -120,7 +128,8 @@ impl<'a> Connection<'a> {
             mute,
             entry,
             subscriptions: Subscriptions::of(&route.streams, route.combined),
-            prefixes: Vec::new(),
+            is_lent: false,
+            is_waiting: false,
             out: Vec::with_capacity(128 * 1024),
             written: 0,
             frames_in_out: 0,
@@ -128,6 +137,7 @@ impl<'a> Connection<'a> {
             next_ping: shared.rules.server_ping.map(|every| Instant::now() + every),
             ping_in_flight: None,
             recent_messages: VecDeque::new(),
+            late_answers: VecDeque::new(),
             closing: None,
             peer_closed: false,
             half_open: false,
@@ -144,8 +154,12 @@ impl<'a> Connection<'a> {
     ) -> io::Result<End> {
         let end_of_life = self.shared.rules.connection_life.map(|life| Instant::now() + life);
         let mut inbox = Vec::with_capacity(4 * 1024);
+        if self.entry.lends() {
+            self.lend(&write);
+        }
         loop {
-            let idle = self.written == self.out.len();
+            self.write_with_pen()?;
+            let idle = self.written == self.out.len() && !self.is_waiting;
             if idle {
                 self.all_written();
                 if self.half_open {
@@ -172,7 +186,7 @@ impl<'a> Connection<'a> {
                         return Ok(end);
                     }
                 }
-                wrote = write_some(&mut write, &self.out[self.written..], self.drip), if !idle => {
+                wrote = write_some(&mut write, &self.out[self.written..], self.drip), if !idle && !self.is_lent => {
                     let wrote = wrote?;
                     self.written += wrote;
                     if let Some((per_second, next)) = &mut self.drip {
@@ -180,12 +194,35 @@ impl<'a> Connection<'a> {
                     }
                     self.shared.counters.count(|stats| stats.bytes_sent += wrote as u64);
                 }
+                () = tokio::time::sleep(AGAIN), if self.is_waiting => {}
                 cue = cues.recv(), if idle && self.closing.is_none() => match cue {
+                    Some(Cue::Lend) => self.lend(&write),
                     Some(cue) => if let Some(end) = self.play(cue) { return Ok(end) },
                     None => return Ok(End::Fin),
                 },
             }
         }
+    }
+
+    /// Lets the market's thread write too, where there is a socket for that.
+    fn lend(&mut self, write: &WriteHalf<'_>) {
+        if let Some(socket) = write.duplicate() {
+            self.entry.pen.lend(socket);
+            self.is_lent = true;
+        }
+    }
+
+    /// Writes what there is with the pen, if that is how it goes.
+    fn write_with_pen(&mut self) -> io::Result<()> {
+        if self.is_lent {
+            let new = self.out.len() - self.written;
+            self.is_waiting = self.entry.pen.write(&self.out[self.written..])? > 0;
+            self.written = self.out.len();
+            if new > 0 {
+                self.shared.counters.count(|stats| stats.bytes_sent += new as u64);
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, inbox: &mut Vec<u8>) -> Option<ClientFrame> {
@@ -238,9 +275,14 @@ impl<'a> Connection<'a> {
 
     fn receive_request(&mut self, text: &[u8]) {
         self.shared.counters.count(|stats| stats.requests_received += 1);
-        match self.subscriptions.answer(text, self.shared.rules.error_shape) {
+        let misanswer = self.shared.misanswers.next();
+        match self.subscriptions.misanswer(text, self.shared.rules.error_shape, misanswer.as_ref()) {
             Some(answer) => {
-                wire::push_frame(&mut self.out, wire::TEXT, answer.as_bytes());
+                match misanswer {
+                    Some(Misanswer::Ignore) => {}
+                    Some(Misanswer::Late(by)) => self.late_answers.push_back((Instant::now() + by, answer)),
+                    _ => wire::push_frame(&mut self.out, wire::TEXT, answer.as_bytes()),
+                }
                 self.resubscribe();
             }
             None => self.violation("a request of more than 4096 bytes, which the exchange never answers"),
@@ -270,12 +312,13 @@ impl<'a> Connection<'a> {
                 false => Vec::new(),
             })
         };
-        self.prefixes = self.shared.listings.iter().map(prefix).collect();
+        let listed = |entry: &Listed| if entry.is_listed { prefix(&entry.listing) } else { None };
+        self.entry.pen.carry(self.shared.listings.read().iter().map(listed).collect());
         self.entry.set_receiving(self.receives());
     }
 
     fn receives(&self) -> bool {
-        self.delivers && !self.mute && self.closing.is_none() && self.prefixes.iter().any(Option::is_some)
+        self.delivers && !self.mute && self.closing.is_none() && self.entry.pen.carries_any()
     }
 
     /// Plays one cue; everything before it is written.
@@ -306,25 +349,15 @@ impl<'a> Connection<'a> {
             Cue::Reset => return Some(End::Reset),
             Cue::HalfOpen => self.half_open = true,
             Cue::Mark(done) => mark(done),
+            Cue::Relisted => self.resubscribe(),
+            // Where there is a socket, `run` has done it.
+            Cue::Lend => {}
         }
         None
     }
 
     fn push_batch(&mut self, batch: &Batch) {
-        let mut start = 0;
-        for &(index, end) in &batch.ends {
-            let json = &batch.json[start..end];
-            start = end;
-            let Some(prefix) = self.prefixes.get(index).and_then(Option::as_ref) else { continue };
-            let wrapped = !prefix.is_empty();
-            wire::push_head(&mut self.out, wire::TEXT, prefix.len() + json.len() + usize::from(wrapped));
-            self.out.extend_from_slice(prefix);
-            self.out.extend_from_slice(json);
-            if wrapped {
-                self.out.push(b'}');
-            }
-            self.frames_in_out += 1;
-        }
+        self.frames_in_out += self.entry.pen.frame(&mut self.out, &batch.json, &batch.ends);
     }
 
     fn all_written(&mut self) {
@@ -342,7 +375,8 @@ impl<'a> Connection<'a> {
     fn next_deadline(&self, end_of_life: Option<Instant>) -> Option<Instant> {
         let pong = self.ping_in_flight.as_ref().and_then(|ping| ping.deadline);
         let ping = if self.closing.is_some() { None } else { self.next_ping };
-        [ping, pong, self.closing, end_of_life].into_iter().flatten().min()
+        let answer = self.late_answers.iter().map(|(at, _)| *at).min();
+        [ping, pong, answer, self.closing, end_of_life].into_iter().flatten().min()
     }
 
     /// Does whatever has come due.
@@ -358,6 +392,14 @@ impl<'a> Connection<'a> {
             self.next_ping = None;
             self.close(1008, "Pong timeout");
         }
+        let out = &mut self.out;
+        self.late_answers.retain(|(at, answer)| {
+            let is_due = *at <= now;
+            if is_due {
+                wire::push_frame(out, wire::TEXT, answer.as_bytes());
+            }
+            !is_due
+        });
         if due(self.next_ping) {
             self.next_ping = self.shared.rules.server_ping.map(|every| now + every);
             // While one is unanswered no other is sent, so that its deadline stands.

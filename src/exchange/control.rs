@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::misanswer::Misanswer;
+
 /// A SUBSCRIBE longer than this in bytes is never answered, as measured on the real exchange.
 const MUTE_ABOVE: usize = 4_096;
 /// More streams than this on one connection are refused.
@@ -65,6 +67,36 @@ impl Subscriptions {
             Ok(result) => format!("{{\"result\":{result},\"id\":{id}}}"),
             Err(Refusal { code, msg }) => refusal(shape, code, &msg, id),
         })
+    }
+
+    /// The same where the script wants something else. What was not to be done is not done; what is not to be said, or
+    /// later, is for whoever asks.
+    pub(super) fn misanswer(
+        &mut self,
+        text: &[u8],
+        shape: ErrorShape,
+        how: Option<&Misanswer>,
+    ) -> Option<String> {
+        let before = self.streams.clone();
+        let answer = self.answer(text, shape)?;
+        let request: Value = serde_json::from_slice(text).unwrap_or_default();
+        match how {
+            None | Some(Misanswer::Late(_)) => {}
+            Some(Misanswer::Ignore) => self.streams = before,
+            Some(Misanswer::Refuse { code, msg, with_id }) => {
+                self.streams = before;
+                let id = if *with_id { &request["id"] } else { &Value::Null };
+                return Some(refusal(shape, *code, msg, id));
+            }
+            Some(Misanswer::Forget(n)) => {
+                let names = names_of(&request["params"]).unwrap_or_default();
+                let forgotten = &names[names.len().saturating_sub(*n)..];
+                let is_forgotten = |name: &String| forgotten.contains(&name.as_str());
+                self.streams.retain(|name| !is_forgotten(name));
+                self.streams.extend(before.into_iter().filter(is_forgotten));
+            }
+        }
+        Some(answer)
     }
 
     fn act(&mut self, request: &Value) -> Result<Value, Refusal> {
@@ -179,6 +211,25 @@ mod tests {
         }
         let nested = Subscriptions::default().answer(b"{", ErrorShape::Nested).unwrap();
         assert!(nested.starts_with(r#"{"error":{"code":3"#), "{nested}");
+    }
+
+    #[test]
+    fn what_the_script_wants_of_an_answer_is_done_and_nothing_else() {
+        let mut subs = Subscriptions::of(&["a".into()], true);
+        let ask = br#"{"method":"SUBSCRIBE","params":["b","c"],"id":1}"#;
+        let leave = br#"{"method":"UNSUBSCRIBE","params":["b","a"],"id":2}"#;
+        let done = Some(r#"{"result":null,"id":1}"#.to_owned());
+        let mut meets = |text: &[u8], how: &Misanswer| {
+            let answer = subs.misanswer(text, ErrorShape::Flat, Some(how));
+            (answer, subs.streams.join(""))
+        };
+        let refuse = |with_id| Misanswer::Refuse { code: 4, msg: "no".into(), with_id };
+        assert_eq!(meets(ask, &Misanswer::Ignore), (done.clone(), "a".into()));
+        assert_eq!(meets(ask, &refuse(true)).0.as_deref(), Some(r#"{"code":4,"msg":"no","id":1}"#));
+        assert_eq!(meets(ask, &refuse(false)).0.as_deref(), Some(r#"{"code":4,"msg":"no","id":null}"#));
+        assert_eq!(meets(ask, &Misanswer::Forget(1)), (done.clone(), "ab".into()));
+        assert_eq!(meets(ask, &Misanswer::Late(std::time::Duration::ZERO)), (done, "abc".into()));
+        assert_eq!(meets(leave, &Misanswer::Forget(1)).1, "ca");
     }
 
     #[test]

@@ -7,15 +7,17 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::busy::{Busy, Running};
 use super::connection::Shared;
 use super::hub::{Batch, Cue, Hub, Welcome};
 use super::ledger::Ledger;
-use super::market::{MAX_LATENCY_MS, MarketModel};
+use super::market::{Listing, MAX_LATENCY_MS, MarketModel};
+use super::pace::Pace;
 use super::rest_script::RestScript;
 use super::script::{Act, AtEnd};
 use super::wire;
 use crate::trade::AggTrade;
-use crate::units::{AggTradeId, Price, Qty, UnixMillis};
+use crate::units::{AggTradeId, Price, Qty, Symbol, UnixMillis};
 
 /// Trades per batch: about 50 KB on the wire.
 const BATCH: u64 = 256;
@@ -40,6 +42,9 @@ pub(super) struct Director {
     pub(super) plays: mpsc::Receiver<Play>,
     /// Whether trades happen now, by the exchange's clock, rather than at the model's own times.
     pub(super) steered: bool,
+    /// There are no sockets.
+    pub(super) is_in_memory: bool,
+    pub(super) seed: u64,
     remembered: VecDeque<(usize, AggTrade)>,
 }
 
@@ -69,7 +74,18 @@ impl Director {
         rest: RestScript,
         plays: mpsc::Receiver<Play>,
     ) -> Self {
-        Self { shared, market, ledger, hub, rest, plays, steered: false, remembered: VecDeque::new() }
+        Self {
+            shared,
+            market,
+            ledger,
+            hub,
+            rest,
+            plays,
+            steered: false,
+            is_in_memory: false,
+            seed: 0,
+            remembered: VecDeque::new(),
+        }
     }
 
     /// Arms the handshakes a script begins with, so that they hold from the very first connection.
@@ -99,6 +115,10 @@ impl Director {
                 self.play(&close, Aim::default()).await;
             }
             AtEnd::Market { per_second } => return self.trade_for_ever(per_second).await,
+            AtEnd::Bursts { per_second } if self.is_in_memory => {
+                return self.trade_for_ever(per_second).await;
+            }
+            AtEnd::Bursts { per_second } => return self.burst_for_ever(per_second).await,
             AtEnd::SlowMarket { every } => return self.trade_seldom(every.max(PACE)).await,
         }
         while let Some(play) = self.plays.recv().await {
@@ -134,6 +154,25 @@ impl Director {
         match act {
             Act::Trades(n) => self.trade(*n, aim, Kind::Plain).await,
             Act::TradesPaced { n, per_second } => self.trade_paced(*n, *per_second, aim).await,
+            Act::Bursts { n, per_second } if self.is_in_memory => {
+                self.trade_paced(*n, *per_second, aim).await
+            }
+            Act::Bursts { .. } if self.market.is_idle() => return,
+            Act::Bursts { n, per_second } => {
+                drop(self.hub.receivers(None).await);
+                let pace = self.pace(*per_second);
+                let mut running = self.begin_bursts(pace, *n).await;
+                let busy = running.over().await;
+                self.end_bursts(busy);
+            }
+            Act::List(listing) => return self.list(listing).await,
+            Act::Delist(symbol) => return self.delist(symbol).await,
+            Act::Status(symbol, status) => {
+                if let Some(index) = self.market.index_of(symbol) {
+                    self.shared.listings.set_status(index, status);
+                }
+                return;
+            }
             Act::SkipIds(n) => return self.skip(*n, aim),
             Act::Repeat(n) => self.repeat(*n, aim).await,
             Act::Reorder(n) => self.reorder(*n, aim).await,
@@ -160,12 +199,18 @@ impl Director {
             Act::Reset => self.tell(aim, || Cue::Reset).await,
             Act::HalfOpen => self.tell(aim, || Cue::HalfOpen).await,
             Act::SlowBytes { per_second } => self.tell(aim, || Cue::Slow(*per_second)).await,
-            Act::Refuse { .. } | Act::AcceptThenClose | Act::AckWithoutData | Act::StallHandshake => {
-                return self.arm(act);
-            }
+            Act::Refuse { .. }
+            | Act::AcceptThenClose
+            | Act::AckWithoutData
+            | Act::StallHandshake
+            | Act::Misanswer { .. } => return self.arm(act),
             Act::WaitForConnection(n) => {
                 let mut stats = self.shared.counters.watch();
                 return drop(stats.wait_for(|stats| stats.connections >= *n).await);
+            }
+            Act::WaitForSymbols => {
+                let listed = self.shared.listings.listed();
+                return self.hub.carried(&listed).await;
             }
             Act::Until(signal) => return signal.notified().await,
             Act::RefuseRest { status, retry_after, times } => {
@@ -211,6 +256,9 @@ impl Director {
         while left > 0 {
             let lines = self.hub.receivers(aim.connection).await;
             let mut trades = self.make(left.min(BATCH), aim);
+            if trades.is_empty() {
+                return;
+            }
             left -= trades.len() as u64;
             if kind == Kind::Voided {
                 trades.iter_mut().for_each(|(_, trade)| void(trade));
@@ -229,6 +277,9 @@ impl Director {
             while made < due {
                 let lines = self.hub.receivers(aim.connection).await;
                 let trades = self.make((due - made).min(BATCH), aim);
+                if trades.is_empty() {
+                    return;
+                }
                 made += trades.len() as u64;
                 self.publish(&lines, trades, Kind::Plain).await;
             }
@@ -252,11 +303,72 @@ impl Director {
             }
             let due = due(start, per_second);
             while made < due {
-                let trades = self.make((due - made).min(BATCH), Aim::default());
-                made += trades.len() as u64;
+                let n = (due - made).min(BATCH);
+                let trades = self.make(n, Aim::default());
+                made += n;
                 self.publish(&self.hub.receiving(), trades, Kind::Plain).await;
             }
         }
+    }
+
+    /// The market of [`AtEnd::Bursts`], which makes way for acts that are played by hand.
+    async fn burst_for_ever(mut self, per_second: u32) {
+        let mut pace = self.pace(per_second);
+        loop {
+            let mut running = self.begin_bursts(pace, u64::MAX).await;
+            let mut played = None;
+            let busy = tokio::select! {
+                biased;
+                busy = running.over() => busy,
+                Some(play) = self.plays.recv() => {
+                    played = Some(play);
+                    running.pause();
+                    running.over().await
+                }
+            };
+            pace = busy.pace.clone();
+            pace.begin_again();
+            self.end_bursts(busy);
+            if let Some(play) = played {
+                self.play_by_hand(play).await;
+            }
+        }
+    }
+
+    fn pace(&self, per_second: u32) -> Pace {
+        Pace::new(self.seed, per_second)
+    }
+
+    /// Hands the market over to a thread of its own, and the sockets with it.
+    async fn begin_bursts(&mut self, pace: Pace, left: u64) -> Running {
+        let lines = self.hub.lend();
+        cue(&lines, || Cue::Lend).await;
+        self.settle(Aim::default()).await;
+        let market = self.market.clone();
+        let (shared, ledger, hub) = (self.shared.clone(), self.ledger.clone(), self.hub.clone());
+        let busy = Busy { market, pace, shared, ledger, hub, steered: self.steered, left };
+        busy.start().expect("the system gives a thread, because an exchange is not asked for many")
+    }
+
+    fn end_bursts(&mut self, busy: Busy) {
+        self.market = busy.market;
+    }
+
+    async fn list(&mut self, listing: &Listing) {
+        let index = self.market.list(listing);
+        self.shared.listings.list(listing.clone());
+        self.ledger.list(&listing.symbol);
+        self.rest.begin_epoch(index);
+        self.tell(Aim::default(), || Cue::Relisted).await;
+        self.settle(Aim::default()).await;
+    }
+
+    async fn delist(&mut self, symbol: &Symbol) {
+        let Some(index) = self.market.index_of(symbol) else { return };
+        self.market.delist(index);
+        self.shared.listings.delist(index);
+        self.tell(Aim::default(), || Cue::Relisted).await;
+        self.settle(Aim::default()).await;
     }
 
     async fn trade_seldom(mut self, every: Duration) {
@@ -274,7 +386,11 @@ impl Director {
         }
     }
 
+    /// None where nothing is listed.
     fn make(&mut self, n: u64, aim: Aim) -> Vec<(usize, AggTrade)> {
+        if aim.listing.is_none() && self.market.is_idle() {
+            return Vec::new();
+        }
         if self.steered {
             // So long ago that no event claims to be from the future.
             self.market.advance_to(UnixMillis(self.shared.clock.now().0 - MAX_LATENCY_MS));
@@ -302,9 +418,10 @@ impl Director {
     fn batch(&self, trades: &[(usize, AggTrade)], corrupt: bool) -> Arc<Batch> {
         let mut batch =
             Batch { json: Vec::with_capacity(trades.len() * 200), ends: Vec::with_capacity(trades.len()) };
+        let listings = self.shared.listings.read();
         for (index, trade) in trades {
             let start = batch.json.len();
-            wire::push_event(&mut batch.json, self.shared.rules.market, &self.shared.listings[*index], trade);
+            wire::push_event(&mut batch.json, self.shared.rules.market, &listings[*index].listing, trade);
             if corrupt {
                 // Inside the numbers: no character of several bytes is cut there.
                 batch.json.truncate(start + 30);
@@ -318,6 +435,9 @@ impl Director {
         let mut left = n;
         while left > 0 {
             let trades = self.make(left.min(BATCH), aim);
+            if trades.is_empty() {
+                return;
+            }
             left -= trades.len() as u64;
             self.ledger.record(&trades, false);
         }
@@ -334,7 +454,8 @@ impl Director {
         // What is void stays void.
         trades.retain(|(_, trade)| trade.qty.units() > 0);
         for (index, trade) in &mut trades {
-            trade.qty = Qty::from_units(trade.qty.units() + self.shared.listings[*index].lot.units());
+            let lot = self.shared.listings.read()[*index].listing.lot;
+            trade.qty = Qty::from_units(trade.qty.units() + lot.units());
         }
         self.send(&lines, &trades).await;
     }
@@ -404,6 +525,7 @@ impl Director {
             Act::AcceptThenClose => (Welcome::ThenClose, 1),
             Act::AckWithoutData => (Welcome::Mute, 1),
             Act::StallHandshake => (Welcome::Stall, 1),
+            Act::Misanswer { how, times } => return self.shared.misanswers.arm(how, *times),
             _ => return,
         };
         self.hub.arm(&welcome, times);

@@ -2,10 +2,12 @@
 //! go.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::pen::{End, Pen};
 use super::stats::Counters;
 
 /// Cues that wait for a connection; a batch is one.
@@ -28,14 +30,17 @@ pub(super) enum Cue {
     HalfOpen,
     /// Answered when everything before it is written.
     Mark(oneshot::Sender<()>),
+    /// Let the market's thread write to the socket.
+    Lend,
+    /// What is listed has changed.
+    Relisted,
 }
 
 /// Trades as JSON, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) json: Vec<u8>,
-    /// For each trade the index of its symbol and where its JSON ends.
-    pub(super) ends: Vec<(usize, usize)>,
+    pub(super) ends: Vec<End>,
 }
 
 /// How a handshake will go.
@@ -54,6 +59,10 @@ pub(super) struct Hub {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<watch::Sender<u64>>,
     counters: Counters,
+    /// A market has been on that writes to sockets itself.
+    lends: Arc<AtomicBool>,
+    /// Counts up with every change, for those who cannot wait for one.
+    version: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -68,25 +77,68 @@ struct Line {
     number: u64,
     receiving: bool,
     cues: mpsc::Sender<Cue>,
+    pen: Arc<Pen>,
 }
 
 impl Hub {
     pub(super) fn new(counters: Counters) -> Self {
-        Self { inner: Arc::default(), changed: Arc::default(), counters }
+        Self {
+            inner: Arc::default(),
+            changed: Arc::default(),
+            counters,
+            lends: Arc::default(),
+            version: Arc::default(),
+        }
     }
 
     /// Enters a connection whose handshake is done; it leaves when the entry is dropped.
     pub(super) fn enter(&self, receiving: bool) -> (Entry, mpsc::Receiver<Cue>) {
         let (cues, inbox) = mpsc::channel(CUES);
+        let pen = Arc::<Pen>::default();
         let number = {
             let mut inner = self.lock();
             inner.made += 1;
             let number = inner.made;
-            inner.lines.push(Line { number, receiving, cues });
+            inner.lines.push(Line { number, receiving, cues, pen: Arc::clone(&pen) });
             number
         };
         self.announce(1);
-        (Entry { hub: self.clone(), number }, inbox)
+        (Entry { hub: self.clone(), number, pen }, inbox)
+    }
+
+    /// The pens of the connections that receive now.
+    pub(super) fn pens(&self) -> Vec<Arc<Pen>> {
+        let inner = self.lock();
+        inner.lines.iter().filter(|line| line.receiving).map(|line| Arc::clone(&line.pen)).collect()
+    }
+
+    /// Another number whenever the register or what a connection carries has changed.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// From now on connections lend their sockets; gives those that are open.
+    pub(super) fn lend(&self) -> Vec<mpsc::Sender<Cue>> {
+        let inner = self.lock();
+        self.lends.store(true, Ordering::Release);
+        inner.lines.iter().map(Line::sender).collect()
+    }
+
+    /// Whether connections lend their sockets.
+    pub(super) fn lends(&self) -> bool {
+        self.lends.load(Ordering::Acquire)
+    }
+
+    /// Waits until each of these listings would reach some connection.
+    pub(super) async fn carried(&self, listings: &[usize]) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let pens = self.pens();
+            if listings.iter().all(|index| pens.iter().any(|pen| pen.carries(*index))) {
+                return;
+            }
+            changed.changed().await.expect("the sender lives in this hub, so it cannot be gone");
+        }
     }
 
     /// Waits until a connection (or this one) receives; gives their senders. Of one that is gone, none.
@@ -139,6 +191,7 @@ impl Hub {
                 (stats.open, stats.receiving) = (inner.lines.len() as u64, receiving);
             });
         }
+        self.version.fetch_add(1, Ordering::AcqRel);
         self.changed.send_modify(|version| *version += 1);
     }
 
@@ -165,24 +218,28 @@ pub(super) struct Entry {
     hub: Hub,
     /// Its number among all connections, from 1.
     pub(super) number: u64,
+    pub(super) pen: Arc<Pen>,
 }
 
 impl Entry {
-    /// Says whether a trade of some symbol would reach this connection.
+    /// Says whether a trade of some symbol would reach this connection, or that it carries others than before.
     pub(super) fn set_receiving(&self, receiving: bool) {
-        let changed = {
-            let mut inner = self.hub.lock();
-            let line = inner.lines.iter_mut().find(|line| line.number == self.number);
-            line.is_some_and(|line| std::mem::replace(&mut line.receiving, receiving) != receiving)
-        };
-        if changed {
-            self.hub.announce(0);
+        self.pen.set_receives(receiving);
+        if let Some(line) = self.hub.lock().lines.iter_mut().find(|line| line.number == self.number) {
+            line.receiving = receiving;
         }
+        self.hub.announce(0);
+    }
+
+    /// Whether this connection lends its socket from the beginning.
+    pub(super) fn lends(&self) -> bool {
+        self.hub.lends()
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.pen.take_back();
         self.hub.lock().lines.retain(|line| line.number != self.number);
         self.hub.announce(0);
     }

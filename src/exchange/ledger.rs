@@ -86,6 +86,19 @@ impl Ledger {
         books.books.iter().filter_map(|book| book.trades.back()).map(|trade| trade.traded_at).max()
     }
 
+    /// One more symbol, or one that had trades already: its ids begin anew.
+    pub(super) fn list(&self, symbol: &Symbol) {
+        let at = {
+            let mut books = self.lock();
+            let Books { index, books, .. } = &mut *books;
+            *index.entry(symbol.clone()).or_insert_with(|| {
+                books.push(Book::default());
+                books.len() - 1
+            })
+        };
+        self.begin_epoch(at);
+    }
+
     pub(super) fn record(&self, trades: &[(usize, AggTrade)], sent: bool) {
         let now = Instant::now();
         let mut books = self.lock();

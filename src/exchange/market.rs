@@ -25,7 +25,20 @@ pub struct Listing {
     pub weight: u32,
     /// What `exchangeInfo` says of it: `TRADING`, `HALT`, `SETTLING`, … It trades as the script says all the same.
     pub status: String,
+    /// What `exchangeInfo` says it is: `PERPETUAL`, `TRADIFI_PERPETUAL`, `CURRENT_QUARTER`, …; not used on spot.
+    pub contract_type: String,
+    /// Dollars per contract on COIN-M; not used elsewhere.
+    pub contract_size: u32,
+    /// The asset that is traded: `BTC`.
+    pub base_asset: String,
+    /// The asset that prices are in: `USDT`.
+    pub quote_asset: String,
+    /// The asset that futures are settled in: the base of COIN-M contracts, elsewhere the quote.
+    pub margin_asset: String,
 }
+
+/// What prices are quoted in, as far as symbols tell.
+const QUOTES: [&str; 10] = ["FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "TRY", "BTC", "BNB"];
 
 impl Listing {
     /// A listing with believable figures: those of BTC and ETH for their symbols, of a mid-priced coin for
@@ -37,7 +50,20 @@ impl Listing {
             name if name.starts_with("ETH") => (318_245_000_000, 1_000_000, 100_000, 2, 3, 6),
             _ => (123_450_000, 10_000, 10_000_000, 4, 1, 2),
         };
+        let (pair, delivery) = symbol.as_str().split_once('_').unwrap_or((symbol.as_str(), ""));
+        let quote =
+            QUOTES.iter().find(|quote| pair.len() > quote.len() && pair.ends_with(**quote)).unwrap_or(&"");
+        let (base_asset, quote_asset) = (pair[..pair.len() - quote.len()].to_owned(), (*quote).to_owned());
+        let margin_asset = if *quote == "USD" { base_asset.clone() } else { quote_asset.clone() };
+        let is_dated = delivery.bytes().any(|byte| byte.is_ascii_digit());
+        let contract_type = if is_dated { "CURRENT_QUARTER" } else { "PERPETUAL" }.to_owned();
+        let contract_size = if base_asset == "BTC" { 100 } else { 10 };
         Self {
+            contract_type,
+            contract_size,
+            base_asset,
+            quote_asset,
+            margin_asset,
             symbol,
             price: Price::from_units(price),
             tick: Price::from_units(tick),
@@ -57,7 +83,9 @@ impl Listing {
 pub struct MarketModel {
     rng: fastrand::Rng,
     lanes: Vec<Lane>,
-    total_weight: u32,
+    seed: u64,
+    /// For each lane the weights up to and with it; a lane that is listed no more has none.
+    weights: Vec<u64>,
     now: i64,
     /// Time comes from outside: bursts do not move it.
     steered: bool,
@@ -67,22 +95,71 @@ impl MarketModel {
     /// A market of these listings, whose first trade happens at `start` or a little later.
     pub fn new(listings: &[Listing], seed: u64, start: UnixMillis) -> Self {
         let lanes: Vec<Lane> = listings.iter().map(|listing| Lane::new(listing, seed)).collect();
-        let total_weight = listings.iter().map(|listing| listing.weight.max(1)).sum();
-        Self { rng: fastrand::Rng::with_seed(seed), lanes, total_weight, now: start.0, steered: false }
+        let rng = fastrand::Rng::with_seed(seed);
+        let mut market = Self { rng, lanes, seed, weights: Vec::new(), now: start.0, steered: false };
+        market.weigh();
+        market
     }
 
     /// The next trade of any symbol, and the index of its listing.
     ///
     /// # Panics
-    /// If the market was made without a listing.
+    /// If nothing is listed.
     pub fn trade(&mut self) -> (usize, AggTrade) {
-        let mut roll = if self.lanes.len() == 1 { 0 } else { self.rng.u32(..self.total_weight) };
-        let mut index = 0;
-        while roll >= self.lanes[index].listing.weight.max(1) {
-            roll -= self.lanes[index].listing.weight.max(1);
-            index += 1;
-        }
+        let total = self.weights.last().copied().unwrap_or_default();
+        let index = if self.lanes.len() == 1 {
+            0
+        } else {
+            // As many bits as the weights need, so that the same seed goes on giving the same trades.
+            let roll = match u32::try_from(total) {
+                Ok(total) => u64::from(self.rng.u32(..total)),
+                Err(_) => self.rng.u64(..total),
+            };
+            self.weights.partition_point(|upto| *upto <= roll)
+        };
         (index, self.trade_of(index))
+    }
+
+    /// Whether nothing is listed that could trade.
+    pub(super) fn is_idle(&self) -> bool {
+        self.weights.last().is_none_or(|total| *total == 0)
+    }
+
+    /// One symbol more, or again with new ids; gives its index.
+    pub(super) fn list(&mut self, listing: &Listing) -> usize {
+        let index = self.index_of(&listing.symbol);
+        let lane = Lane::new(listing, self.seed);
+        let index = match index {
+            Some(index) => {
+                self.lanes[index] = lane;
+                index
+            }
+            None => {
+                self.lanes.push(lane);
+                self.lanes.len() - 1
+            }
+        };
+        self.weigh();
+        index
+    }
+
+    /// This symbol trades no more.
+    pub(super) fn delist(&mut self, index: usize) {
+        self.lanes[index].is_listed = false;
+        self.weigh();
+    }
+
+    fn weigh(&mut self) {
+        let weight = |lane: &Lane| if lane.is_listed { u64::from(lane.listing.weight.max(1)) } else { 0 };
+        let mut upto = 0;
+        self.weights = self
+            .lanes
+            .iter()
+            .map(|lane| {
+                upto += weight(lane);
+                upto
+            })
+            .collect();
     }
 
     /// The next trade of one symbol, by the index of its listing.
@@ -130,6 +207,7 @@ pub(super) const MAX_LATENCY_MS: i64 = 160;
 #[derive(Debug, Clone)]
 struct Lane {
     listing: Listing,
+    is_listed: bool,
     rng: fastrand::Rng,
     price: i64,
     aggressor: Aggressor,
@@ -148,6 +226,7 @@ impl Lane {
         });
         Self {
             listing: listing.clone(),
+            is_listed: true,
             rng: fastrand::Rng::with_seed(seed ^ salt),
             price: listing.price.units(),
             aggressor: Aggressor::Buyer,

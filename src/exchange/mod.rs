@@ -22,6 +22,7 @@ mod archive;
 #[cfg_attr(not(feature = "replay"), allow(dead_code, reason = "the archive alone needs some of it"))]
 mod body;
 mod builder;
+mod busy;
 mod clock;
 mod connection;
 mod control;
@@ -29,8 +30,12 @@ mod director;
 mod hub;
 mod ledger;
 mod limits;
+mod listings;
 mod market;
+mod misanswer;
 mod network;
+mod pace;
+mod pen;
 mod pipe;
 mod query;
 mod rest;
@@ -41,6 +46,7 @@ mod script;
 mod server;
 mod socket;
 mod stats;
+mod universe;
 mod wire;
 
 use std::io;
@@ -62,11 +68,13 @@ pub use builder::ExchangeBuilder;
 pub use control::ErrorShape;
 pub use ledger::Ledger;
 pub use market::{Listing, MarketModel};
+pub use misanswer::Misanswer;
 pub use route::Routing;
 pub use script::{Act, AtEnd, Script};
 pub use stats::{ExchangeReport, Stats};
 
 use director::Play;
+use listings::Listings;
 use network::{Loopback, PipeNetwork};
 use rest_script::RestScript;
 use server::Order;
@@ -82,7 +90,9 @@ pub struct Exchange {
     rest_missing: Arc<[RangeInclusive<i64>]>,
     #[cfg(feature = "replay")]
     archive: Archive,
+    /// Those of the start.
     symbols: Vec<Symbol>,
+    listings: Listings,
     market: Market,
     routing: Routing,
     ledger: Ledger,
@@ -115,7 +125,7 @@ impl Exchange {
         format!("ws://{}", self.address)
     }
 
-    /// The combined stream of every listed symbol, on the path that delivers.
+    /// The combined stream of every symbol that was listed at the start, on the path that delivers.
     pub fn stream_url(&self) -> String {
         let names = self.symbols.iter().map(|symbol| {
             let name = symbol.stream_name();
@@ -148,10 +158,21 @@ impl Exchange {
 
     /// The ids of a symbol's present epoch that REST never has, in the order in which it lost them.
     pub fn lost_from_rest(&self, symbol: &Symbol) -> Vec<IdRange> {
-        let listing = self.symbols.iter().position(|listed| listed == symbol);
+        let listing = self.listings.index_of(symbol);
         let by_script = listing.map(|listing| self.rest_script.lost(listing)).unwrap_or_default();
         let ranges = self.rest_missing.iter().cloned().chain(by_script);
         ranges.map(|ids| IdRange { from: AggTradeId(*ids.start()), to: AggTradeId(*ids.end()) }).collect()
+    }
+
+    /// The symbols that are listed now.
+    pub fn listed(&self) -> Vec<Symbol> {
+        let listings = self.listings.read();
+        listings.iter().filter(|entry| entry.is_listed).map(|entry| entry.listing.symbol.clone()).collect()
+    }
+
+    /// The symbols it listed at the start, busiest first where they are a whole market.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.symbols
     }
 
     /// The market whose habits it follows.

@@ -1,9 +1,10 @@
 //! What a REST request asks for and what it is answered, without the network.
 
 use percent_encoding::percent_decode_str;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ledger::{From, Upto};
+use super::market::Listing;
 use super::rest::Rest;
 use super::rest_script::{Shade, within};
 use super::wire;
@@ -58,13 +59,12 @@ fn trades(rest: &Rest, market: Market, query: &str, shade: Shade) -> Result<Vec<
     let symbol = parameter(query, "symbol")
         .filter(|symbol| !symbol.is_empty())
         .ok_or((-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."))?;
-    let index = rest
-        .shared
-        .listings
+    let listings = rest.shared.listings.read();
+    let index = listings
         .iter()
-        .position(|listing| listing.symbol.as_str() == symbol)
+        .position(|entry| entry.is_listed && entry.listing.symbol.as_str() == symbol)
         .ok_or((-1121, "Invalid symbol."))?;
-    let listing = &rest.shared.listings[index];
+    let listing = &listings[index].listing;
     let from_id = number(query, "fromId")?;
     let (start, end) = (number(query, "startTime")?, number(query, "endTime")?);
     let limit = number(query, "limit")?.unwrap_or(500);
@@ -96,8 +96,8 @@ fn trades(rest: &Rest, market: Market, query: &str, shade: Shade) -> Result<Vec<
         (None, None) => From::Newest,
     };
     let upto = end.map_or(Upto::End, |end| Upto::Time(UnixMillis(end)));
-    let wanted = Wanted { index, from, upto, limit: limit.min(MAX_LIMIT) };
-    Ok(rows(rest, market, wanted, shade))
+    let wanted = Wanted { index, listing, from, upto, limit: limit.min(MAX_LIMIT) };
+    Ok(rows(rest, market, &wanted, shade))
 }
 
 /// "Only recent trade history": what is older than the setting cannot be had by id.
@@ -112,16 +112,16 @@ fn check_reach(rest: &Rest, symbol: &Symbol, id: i64) -> Result<(), Refusal> {
 }
 
 /// Which trades of which listing.
-struct Wanted {
+struct Wanted<'a> {
     index: usize,
+    listing: &'a Listing,
     from: From,
     upto: Upto,
     limit: usize,
 }
 
-fn rows(rest: &Rest, market: Market, wanted: Wanted, shade: Shade) -> Vec<u8> {
-    let Wanted { index, from, upto, limit } = wanted;
-    let listing = &rest.shared.listings[index];
+fn rows(rest: &Rest, market: Market, wanted: &Wanted<'_>, shade: Shade) -> Vec<u8> {
+    let Wanted { index, listing, from, upto, limit } = *wanted;
     let newest = rest.ledger.newest_visible(index, shade);
     let lost = rest.script.lost(index);
     let visible = |id: AggTradeId| {
@@ -139,25 +139,9 @@ fn rows(rest: &Rest, market: Market, wanted: Wanted, shade: Shade) -> Vec<u8> {
 }
 
 fn exchange_info(rest: &Rest, market: Market) -> Vec<u8> {
-    let symbols = rest.shared.listings.iter().map(|listing| {
-        let status = if market == Market::CoinM { "contractStatus" } else { "status" };
-        let mut symbol = json!({
-            "symbol": listing.symbol.as_str(),
-            "pair": listing.symbol.as_str(),
-            "contractType": "PERPETUAL",
-            "pricePrecision": listing.price_decimals,
-            "quantityPrecision": listing.qty_decimals,
-            "filters": [
-                { "filterType": "PRICE_FILTER", "tickSize": listing.tick.to_string() },
-                { "filterType": "LOT_SIZE", "stepSize": listing.lot.to_string() },
-            ],
-        });
-        symbol[status] = json!(listing.status);
-        if market == Market::CoinM {
-            symbol["contractSize"] = json!(100);
-        }
-        symbol
-    });
+    let listings = rest.shared.listings.read();
+    let listed = listings.iter().filter(|entry| entry.is_listed).map(|entry| &entry.listing);
+    let symbols = listed.map(|listing| listed_as(listing, market));
     let limit = rest.shared.rules.rest_weight_per_minute;
     json!({
         "timezone": "UTC",
@@ -169,6 +153,35 @@ fn exchange_info(rest: &Rest, market: Market) -> Vec<u8> {
     })
     .to_string()
     .into_bytes()
+}
+
+/// One entry of `exchangeInfo`, of which each market has its own shape.
+fn listed_as(listing: &Listing, market: Market) -> Value {
+    let (base, quote) = (listing.base_asset.as_str(), listing.quote_asset.as_str());
+    let mut symbol = json!({
+        "symbol": listing.symbol.as_str(),
+        "baseAsset": base,
+        "quoteAsset": quote,
+        "filters": [
+            { "filterType": "PRICE_FILTER", "tickSize": listing.tick.to_string() },
+            { "filterType": "LOT_SIZE", "stepSize": listing.lot.to_string() },
+        ],
+    });
+    symbol[if market == Market::CoinM { "contractStatus" } else { "status" }] = json!(listing.status);
+    if market == Market::Spot {
+        symbol["baseAssetPrecision"] = json!(8);
+        symbol["quoteAssetPrecision"] = json!(8);
+        return symbol;
+    }
+    symbol["pair"] = json!(format!("{base}{quote}"));
+    symbol["contractType"] = json!(listing.contract_type);
+    symbol["marginAsset"] = json!(listing.margin_asset);
+    symbol["pricePrecision"] = json!(listing.price_decimals);
+    symbol["quantityPrecision"] = json!(listing.qty_decimals);
+    if market == Market::CoinM {
+        symbol["contractSize"] = json!(listing.contract_size);
+    }
+    symbol
 }
 
 fn parameter(query: &str, name: &str) -> Option<String> {

@@ -20,6 +20,8 @@ pub(super) struct Rules {
     pub(super) connection_window: Duration,
     pub(super) rest_weight_per_minute: u64,
     pub(super) rest_from_id_reach: Option<Duration>,
+    /// Raw trade ids of bursts are the time of their writing.
+    pub(super) stamps: bool,
 }
 
 impl Rules {
@@ -38,6 +40,7 @@ impl Rules {
             connection_window: Duration::from_secs(300),
             rest_weight_per_minute: if spot { 6_000 } else { 2_400 },
             rest_from_id_reach: None,
+            stamps: false,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::market::Listing;
+use super::misanswer::Misanswer;
 use crate::units::Symbol;
 
 /// One thing the exchange does.
@@ -25,6 +27,20 @@ pub enum Act {
         /// How many per second; at least 1.
         per_second: u32,
     },
+    /// The same, as a busy market trades: see [`AtEnd::Bursts`]. In memory, where there are no sockets, evenly.
+    Bursts {
+        /// How many.
+        n: u64,
+        /// How many per second in the mean; at least 1.
+        per_second: u32,
+    },
+    /// Lists one symbol more while the exchange runs, or again: then its ids begin anew with the listing's first, and
+    /// REST knows nothing older. Needs no connection.
+    List(Listing),
+    /// Ends a symbol: it trades no more, and neither the listings nor REST know it. Needs no connection.
+    Delist(Symbol),
+    /// What `exchangeInfo` says of a symbol from now on, such as `SETTLING`; it trades as before. Needs no connection.
+    Status(Symbol, String),
     /// Makes trades that the wire does not carry: a hole in the ids. Needs no connection.
     SkipIds(u64),
     /// Sends the last so many trades again (of at most 4,096 that are remembered).
@@ -90,6 +106,8 @@ pub enum Act {
     StallHandshake,
     /// Waits until so many connections have been made since the start (handshake done).
     WaitForConnection(u64),
+    /// Waits until every symbol that is listed now would reach some connection.
+    WaitForSymbols,
     /// Waits until notified; a permit given earlier counts.
     Until(Arc<Notify>),
     /// Answers the next REST requests with a status.
@@ -113,6 +131,13 @@ pub enum Act {
     SlowRest(Duration),
     /// REST never has the last so many trades made of each symbol.
     LoseFromRest(u64),
+    /// Lets the next control messages, of whichever connection, meet something else than obedience.
+    Misanswer {
+        /// What.
+        how: Misanswer,
+        /// How many control messages; 0 takes back everything armed.
+        times: u32,
+    },
     /// An act for one connection only, by its number from 1. See [`Act::on`].
     On(u64, Box<Act>),
     /// An act for one symbol only. See [`Act::of`].
@@ -135,7 +160,11 @@ impl Act {
     pub(super) fn is_for_a_handshake(&self) -> bool {
         matches!(
             self,
-            Self::Refuse { .. } | Self::AcceptThenClose | Self::AckWithoutData | Self::StallHandshake
+            Self::Refuse { .. }
+                | Self::AcceptThenClose
+                | Self::AckWithoutData
+                | Self::StallHandshake
+                | Self::Misanswer { .. }
         )
     }
 
@@ -160,6 +189,14 @@ pub enum AtEnd {
     /// The market trades for ever, whether or not anybody listens.
     Market {
         /// Trades per second; at least 1.
+        per_second: u32,
+    },
+    /// The same as a busy market trades: events at random moments, one in four of several trades of one symbol, and every
+    /// few seconds a surge of five to ten times the mean for about 100 ms. A thread of its own writes each event at its
+    /// own microsecond, with one call, as the exchange does; it uses a core for that. Bytes do not drip
+    /// ([`Act::SlowBytes`]) meanwhile, and acts can be played by hand, between events.
+    Bursts {
+        /// Trades per second in the mean; at least 1.
         per_second: u32,
     },
     /// The same for a market that is seldom traded: one trade every so often, at least 10 ms.

@@ -131,6 +131,16 @@ pub(super) enum WriteHalf<'a> {
     Pipe(&'a Pipe),
 }
 
+impl WriteHalf<'_> {
+    /// A second handle of a real socket, on which nothing waits.
+    pub(super) fn duplicate(&self) -> Option<std::net::TcpStream> {
+        match self {
+            Self::Tcp(half) => socket2::SockRef::from(half.as_ref()).try_clone().ok().map(Into::into),
+            Self::Pipe(_) => None,
+        }
+    }
+}
+
 /// Asks whichever of the two it is.
 macro_rules! either {
     ($socket:ident.$($call:tt)*) => {

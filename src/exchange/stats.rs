@@ -1,6 +1,7 @@
 //! What the exchange counted, and the rules its clients broke.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -25,6 +26,8 @@ pub struct Stats {
     pub frames_sent: u64,
     /// Bytes written to sockets after the handshake.
     pub bytes_sent: u64,
+    /// How long after its moment an event of [`Act::Bursts`](super::Act::Bursts) was written, at most.
+    pub latest_write: Duration,
     /// Pings sent.
     pub pings_sent: u64,
     /// Pongs received with the payload of the last ping.

@@ -29,36 +29,18 @@ pub(crate) type Socket = WebSocketStream<Timed<HeadFirst<Box<dyn ByteStream>>>>;
 
 /// Everything that outlives a single attempt.
 pub(crate) struct Connector {
-    endpoint: Endpoint,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) network: Arc<dyn Network>,
 }
 
 impl Connector {
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        clock: Clock,
-        network: Arc<dyn Network>,
-    ) -> Result<Self, FeedError> {
-        let connector = Self { endpoint, clock, network };
-        connector.request().map_err(|cause| FeedError::BadUrl {
-            url: connector.endpoint.display.clone(),
-            cause: Box::new(cause),
-        })?;
-        Ok(connector)
-    }
-
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
     /// One attempt, all stages, with this one of the host's addresses first.
-    pub(crate) async fn connect(&self, turn: usize) -> Result<Socket, ConnectError> {
-        let Endpoint { host, port, tls, .. } = &self.endpoint;
+    pub(crate) async fn connect(&self, endpoint: &Endpoint, turn: usize) -> Result<Socket, ConnectError> {
+        let Endpoint { host, port, tls, .. } = endpoint;
         let to = Destination { host, port: *port, tls: *tls, turn };
         let stream = self.network.dial(to).await?;
         let stream = Timed::new(HeadFirst::new(stream), self.clock);
-        let request = self.request().map_err(|cause| ConnectError::Handshake(Box::new(cause)))?;
+        let request = request(endpoint).map_err(|cause| ConnectError::Handshake(Box::new(cause)))?;
         let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(limits()));
         match within("the handshake", HANDSHAKE_LIMIT, handshake).await? {
             // Anew, with read buffers of full size; `HeadFirst` has kept every frame in the stream.
@@ -69,14 +51,26 @@ impl Connector {
             Err(error) => Err(ConnectError::Handshake(Box::new(error))),
         }
     }
-
-    fn request(&self) -> Result<Request, tungstenite::Error> {
-        self.endpoint.url.as_str().into_client_request()
-    }
 }
+
+/// Whether the URL can be asked for.
+pub(crate) fn check(endpoint: &Endpoint) -> Result<(), FeedError> {
+    request(endpoint)
+        .map(drop)
+        .map_err(|cause| FeedError::BadUrl { url: endpoint.display.clone(), cause: Box::new(cause) })
+}
+
+fn request(endpoint: &Endpoint) -> Result<Request, tungstenite::Error> {
+    endpoint.url.as_str().into_client_request()
+}
+
+/// The room for one read of the socket. The library fills it with zeros before each, of which there are two for every
+/// frame that comes alone: more room costs more than it saves.
+const READ_BUFFER: usize = 8 * 1024;
 
 fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
         .max_frame_size(Some(MAX_FRAME))
         .max_message_size(Some(MAX_MESSAGE))
         .write_buffer_size(0)

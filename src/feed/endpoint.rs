@@ -4,6 +4,7 @@ mod error;
 mod hosts;
 mod redact;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -58,11 +59,10 @@ impl Endpoint {
             port: 443,
             tls: true,
             market,
-            symbols: Vec::with_capacity(symbols.len()),
+            symbols: each_once(symbols.iter().cloned()),
             subscribe: Vec::new(),
             unrouted_warning: None,
         };
-        symbols.iter().for_each(|symbol| push_once(&mut endpoint.symbols, symbol.clone()));
         let names: Vec<String> = endpoint.symbols.iter().map(stream_name).collect();
         let encoded: Vec<String> = names.iter().map(|name| encode(name)).collect();
         let with_streams = format!("{}?streams={}", endpoint.url, encoded.join("/"));
@@ -73,6 +73,29 @@ impl Endpoint {
         }
         endpoint.display = redact_url(&endpoint.url);
         endpoint
+    }
+
+    /// The exchange's own address, which names no streams: they are subscribed to after connecting.
+    pub fn bare(market: Market, testnet: bool) -> Self {
+        Self::for_symbols(market, testnet, &[])
+    }
+
+    /// Whether it is the exchange's own address as [`Endpoint::for_symbols`] makes it, and if so whether that of the test
+    /// network.
+    pub fn own_network(&self) -> Option<bool> {
+        [false, true]
+            .into_iter()
+            .filter(|testnet| self.host == hosts::stream_base(self.market, *testnet).0)
+            .find(|testnet| *self == Self::for_symbols(self.market, *testnet, &self.symbols))
+    }
+
+    /// The same address without streams, which are then subscribed to; `None` if a user gave it with its streams.
+    pub fn without_streams(&self) -> Option<Self> {
+        if let Some(testnet) = self.own_network() {
+            return Some(Self::bare(self.market, testnet));
+        }
+        let names_streams = self.subscribe.is_empty() && !self.symbols.is_empty();
+        (!names_streams).then(|| Self { symbols: Vec::new(), subscribe: Vec::new(), ..self.clone() })
     }
 
     /// Reads an address that the user gave: `…/ws/<name>[/<name>]`, `…/stream?streams=<name>/<name>`, or
@@ -243,14 +266,14 @@ fn lanes(names: &[String], known: bool) -> Result<Vec<Symbol>, EndpointError> {
         if known && *name != correct {
             return Err(EndpointError::StreamCase { name: name.clone(), correct });
         }
-        push_once(&mut symbols, symbol);
+        symbols.push(symbol);
     }
     match names.first() {
         // The name may be a listen key, which is a secret.
         Some(name) if symbols.is_empty() => {
             Err(EndpointError::NoAggTrade { name: redact::redact_names(name).chars().take(40).collect() })
         }
-        _ => Ok(symbols),
+        _ => Ok(each_once(symbols.into_iter())),
     }
 }
 
@@ -298,7 +321,8 @@ pub(crate) fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| digits && *port != 0)
 }
 
-fn stream_name(symbol: &Symbol) -> String {
+/// The stream of a symbol's trades: `btcusdt@aggTrade`.
+pub(crate) fn stream_name(symbol: &Symbol) -> String {
     symbol.stream_name() + AGG_TRADE
 }
 
@@ -306,10 +330,9 @@ fn default_symbol() -> Symbol {
     Symbol::new(DEFAULT_SYMBOL).expect("ETHUSDT is a symbol because it holds letters only")
 }
 
-fn push_once(symbols: &mut Vec<Symbol>, symbol: Symbol) {
-    if !symbols.contains(&symbol) {
-        symbols.push(symbol);
-    }
+fn each_once(symbols: impl Iterator<Item = Symbol>) -> Vec<Symbol> {
+    let mut seen = HashSet::new();
+    symbols.filter(|symbol| seen.insert(symbol.clone())).collect()
 }
 
 /// What a stream name keeps unencoded in a URL.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite;
 
 use super::proxy::ProxyError;
+use super::subscriptions::Method;
 
 /// Why a session ended. Every one of these is expected in operation.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,17 @@ pub enum SessionEnd {
     /// Another connection has taken its place, or it could not take another one's.
     #[error("another connection carries on")]
     Replaced,
+    /// The exchange did not answer a request, nor its repetition 10 s later.
+    #[error("the exchange did not answer {} twice", .0.as_str())]
+    Unanswered(Method),
+    /// What the exchange lists is not what it was asked for, however often it was put right.
+    #[error("the exchange's list of subscriptions stays wrong: {missing} missing, {excess} nobody asked for")]
+    ListDiffers {
+        /// Streams asked for that are not in it.
+        missing: usize,
+        /// Streams in it that nobody asked for.
+        excess: usize,
+    },
     /// The socket or the protocol failed.
     #[error("{0}")]
     Broken(#[source] Box<tungstenite::Error>),
@@ -175,6 +187,9 @@ pub enum HandOverFailure {
     /// It ended before it had shown that it brings everything.
     #[error("the new connection ended: {0}")]
     Ended(SessionEnd),
+    /// The exchange did not confirm all its streams in time.
+    #[error("the new connection did not have all its subscriptions within {0:?}")]
+    NotSubscribed(Duration),
     /// It did not show in time that it brings everything.
     #[error("the new connection did not bring the same trades within {0:?}")]
     NoOverlap(Duration),
@@ -259,7 +274,7 @@ impl HandOverFailure {
                 Verdict::RetrySoon => None,
             },
             Self::Ended(end) => end.patience(),
-            Self::NoOverlap(_) => None,
+            Self::NotSubscribed(_) | Self::NoOverlap(_) => None,
         }
     }
 }

@@ -5,7 +5,8 @@
 mod handover;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -15,9 +16,13 @@ use super::backoff::{ConnectionBudget, FIRST_WAIT, ceiling, patient, wait};
 use super::connect::{Connector, Socket};
 use super::failure::{ConnectError, FeedError, PATIENCE, SessionEnd, Verdict};
 use super::live::LiveSettings;
-use super::session::{Session, SessionReport, stopped};
+use super::pace::ConnectionPace;
+use super::place::{Badge, Place};
+use super::session::{Control, Ears, Session, SessionReport, stopped};
+use super::shards::named_by_url;
 use super::steering::{Orders, Steering};
-use super::{FeedEvent, FeedObserver, LineId, LinkChange, LinkEvent, SessionId};
+use super::subscriptions::Subscriptions;
+use super::{COPIES, FeedEvent, FeedObserver, LineId, LinkChange, LinkEvent, SessionId, ShardPlan};
 use crate::clock::Clock;
 use crate::queue::Sender;
 
@@ -32,19 +37,44 @@ pub(super) struct Common<'a> {
     pub(super) observer: &'a dyn FeedObserver,
     pub(super) clock: Clock,
     pub(super) budget: ConnectionBudget,
+    pub(super) pace: ConnectionPace,
     pub(super) steering: Steering,
     /// Sessions made so far.
     pub(super) sessions: AtomicU64,
     /// Whether any line ever had a connection.
     pub(super) connected_before: AtomicBool,
+    /// Whether there are several shards now.
+    pub(super) among_shards: AtomicBool,
+    /// Lines there are now, of all shards.
+    pub(super) lines: AtomicUsize,
+    /// The dice that say when within its time a connection is replaced, the same for all lines.
+    pub(super) age_roll: f64,
     /// Who holds it may replace a connection because of its age.
     pub(super) turn: Semaphore,
+}
+
+impl Common<'_> {
+    /// Lines of each shard.
+    pub(super) fn copies(&self) -> u8 {
+        self.settings.redundancy.clamp(1, COPIES as u8)
+    }
+
+    /// How long to wait for other shards' connections before the next one is opened.
+    fn paced(&self, now: Instant) -> Duration {
+        if self.among_shards.load(Ordering::Relaxed) {
+            return self.pace.take(now);
+        }
+        self.pace.pass(now);
+        Duration::ZERO
+    }
 }
 
 /// A line that stays up.
 pub(super) struct Line<'a> {
     common: &'a Common<'a>,
     id: LineId,
+    /// Where to connect, and what to carry.
+    plan: watch::Receiver<Arc<ShardPlan>>,
     dice: fastrand::Rng,
     failures: u32,
     connected_before: bool,
@@ -60,7 +90,11 @@ struct Up<'a> {
     orders: watch::Receiver<Orders>,
 }
 
-type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Socket, ConnectError>> + Send + 'a>>;
+/// A connection that is being made, by the plan of that moment.
+struct Attempt<'a> {
+    plan: Arc<ShardPlan>,
+    socket: Pin<Box<dyn Future<Output = Result<Socket, ConnectError>> + Send + 'a>>,
+}
 
 /// What became of a session.
 enum After<'a> {
@@ -74,11 +108,13 @@ enum After<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(common: &'a Common<'a>, id: LineId) -> Self {
+    pub(super) fn new(common: &'a Common<'a>, id: LineId, plan: watch::Receiver<Arc<ShardPlan>>) -> Self {
         let spread = u64::from(id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let seed = common.settings.jitter_seed.map(|seed| seed ^ spread);
         let dice = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        Self { common, id, dice, failures: 0, connected_before: false, address: usize::from(id.0) }
+        let copies = usize::from(common.copies());
+        let address = usize::from(id.shard().0) * copies + usize::from(id.copy());
+        Self { common, id, plan, dice, failures: 0, connected_before: false, address }
     }
 
     /// Keeps the line up until `stop` turns true.
@@ -94,39 +130,46 @@ impl<'a> Line<'a> {
                 After::Attempt(attempt) => attempt,
                 After::Wait(pause) => {
                     if stopped_within(&mut stop, pause).await
+                        || stopped_within(&mut stop, self.common.paced(Instant::now())).await
                         || stopped_within(&mut stop, self.common.budget.take(Instant::now())).await
                     {
                         return Ok(());
                     }
-                    self.tell(FeedEvent::Connecting { url: self.display() });
-                    self.attempt(Duration::ZERO)
+                    let attempt = self.attempt(Duration::ZERO);
+                    self.tell(FeedEvent::Connecting { url: &attempt.plan.endpoint.display });
+                    attempt
                 }
             };
             let began = Instant::now();
+            let Attempt { plan, socket } = attempt;
             let attempted = tokio::select! {
                 biased;
-                attempted = attempt => attempted,
+                attempted = socket => attempted,
                 () = stopped(&mut stop) => return Ok(()),
             };
             after = match attempted {
                 Ok(socket) => {
                     let again = std::mem::replace(&mut self.connected_before, true);
-                    self.tell(FeedEvent::Connected { url: self.display(), line: self.shown(), again });
-                    let up = self.open(socket, &stop);
+                    let url = &plan.endpoint.display;
+                    self.tell(FeedEvent::Connected { url, line: self.shown(), again });
+                    let up = self.open(socket, &plan, &stop);
                     self.live_through(up, &stop).await
                 }
-                Err(error) => After::Wait(self.failed(error, began.elapsed())?),
+                Err(error) => After::Wait(self.failed(error, &plan, began.elapsed())?),
             };
         }
     }
 
-    fn open(&self, socket: Socket, stop: &watch::Receiver<bool>) -> Up<'a> {
+    /// A connection that was made by this plan is up.
+    fn open(&self, socket: Socket, made_by: &ShardPlan, stop: &watch::Receiver<bool>) -> Up<'a> {
         let (common, line) = (self.common, self.id);
         let id = SessionId(common.sessions.fetch_add(1, Ordering::Relaxed) + 1);
         common.connected_before.store(true, Ordering::Relaxed);
         self.link(id, LinkChange::Opened);
-        let mut heard = common.steering.listen(id);
+        let mut heard = common.steering.listen(id, line);
         let (orders, mut stop, since) = (heard.also(), stop.clone(), Instant::now());
+        let (by_url, mut plan) = (named_by_url(&made_by.endpoint), self.plan.clone());
+        let streams = Subscriptions::new(&by_url, &plan.borrow_and_update().streams, since);
         let session = Session {
             socket,
             line,
@@ -134,12 +177,11 @@ impl<'a> Line<'a> {
             limits: common.settings.liveness,
             queue: &common.queue,
             observer: common.observer,
-            subscribe: &common.connector.endpoint().subscribe,
-            asked: 0,
-            ask_at: since,
+            control: Control::new(streams, common.observer, self.badge()),
         };
         let end = Box::pin(async move {
-            let report = session.run(&mut stop, &mut heard).await;
+            let ears = Ears { stop: &mut stop, heard: &mut heard, plan: &mut plan };
+            let report = session.run(ears).await;
             let (at, change) = (common.clock.now(), LinkChange::Closed);
             common.queue.link(LinkEvent { line, session: id, at, change });
             report
@@ -149,14 +191,22 @@ impl<'a> Line<'a> {
 
     fn attempt(&self, pause: Duration) -> Attempt<'a> {
         let (common, address) = (self.common, self.address);
-        Box::pin(async move {
+        let plan = Arc::clone(&self.plan.borrow());
+        let by = Arc::clone(&plan);
+        let socket = Box::pin(async move {
             tokio::time::sleep(pause).await;
-            common.connector.connect(address).await
-        })
+            common.connector.connect(&by.endpoint, address).await
+        });
+        Attempt { plan, socket }
     }
 
     /// An attempt that took so long has failed.
-    fn failed(&mut self, error: ConnectError, took: Duration) -> Result<Duration, FeedError> {
+    fn failed(
+        &mut self,
+        error: ConnectError,
+        plan: &ShardPlan,
+        took: Duration,
+    ) -> Result<Duration, FeedError> {
         self.another_address();
         let mut remedy = None;
         let wait = match error.verdict() {
@@ -173,7 +223,7 @@ impl<'a> Line<'a> {
             }
             Verdict::Refuse(remedy) => {
                 return Err(FeedError::Refused {
-                    url: self.display().to_owned(),
+                    url: plan.endpoint.display.clone(),
                     remedy,
                     cause: Box::new(error),
                 });
@@ -206,9 +256,9 @@ impl<'a> Line<'a> {
         After::Wait(wait)
     }
 
-    /// The next attempt begins with an address that no other line has.
+    /// The next attempt begins with an address that no other line of the shard has.
     fn another_address(&mut self) {
-        self.address = self.address.wrapping_add(usize::from(self.common.settings.redundancy.max(1)));
+        self.address = self.address.wrapping_add(usize::from(self.common.copies()));
     }
 
     fn patient_wait(&mut self, patience: Duration) -> Duration {
@@ -228,12 +278,13 @@ impl<'a> Line<'a> {
     }
 
     /// Which line it is, where that is worth telling.
-    fn shown(&self) -> Option<LineId> {
-        (self.common.settings.redundancy > 1).then_some(self.id)
+    fn shown(&self) -> Place {
+        self.badge().place()
     }
 
-    fn display(&self) -> &'a str {
-        &self.common.connector.endpoint().display
+    fn badge(&self) -> Badge<'a> {
+        let is_redundant = self.common.copies() > 1;
+        Badge { line: self.id, is_redundant, among_shards: &self.common.among_shards }
     }
 
     fn tell(&self, event: FeedEvent<'_>) {

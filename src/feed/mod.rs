@@ -11,9 +11,13 @@ mod line;
 mod live;
 pub mod liveness;
 mod network;
+mod pace;
+mod place;
 mod proxy;
 mod session;
+mod shards;
 mod steering;
+mod subscriptions;
 mod timed;
 pub mod tls;
 
@@ -28,16 +32,60 @@ pub use dial::SystemNetwork;
 pub use failure::{ConnectError, FeedError, HandOverFailure, SessionEnd, Unreadable};
 pub use live::{Live, LiveSettings};
 pub use network::{ByteStream, Destination, Dialing, Network};
+pub use pace::{BETWEEN_CONNECTIONS, ConnectionPace};
+pub use place::Place;
 pub(crate) use proxy::redact_proxy;
 pub use proxy::{Proxies, ProxyError, ProxyFailure};
 pub(crate) use session::stopped;
 pub use steering::{Renewal, Steering};
+pub use subscriptions::{Difference, Method};
 
 use crate::snapshot::Stamp;
+use endpoint::Endpoint;
 
-/// A standing connection: one, or two when redundant. It outlives its sessions.
+/// A standing connection: one for each shard, or several when redundant. It outlives its sessions.
+///
+/// The number is that of its shard times [`COPIES`] and its own within the shard, so that with one shard lines are
+/// numbered from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub struct LineId(pub u8);
+pub struct LineId(pub u16);
+
+/// A share of the symbols that one connection carries, or several side by side; counts from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct ShardId(pub u16);
+
+/// The most lines of a shard.
+pub const COPIES: u16 = 3;
+/// The most shards of a process.
+pub const MAX_SHARDS: usize = 256;
+
+impl LineId {
+    /// The line with that number (from 0, less than [`COPIES`]) of a shard.
+    pub const fn of(shard: ShardId, copy: u8) -> Self {
+        Self(shard.0.saturating_mul(COPIES).saturating_add(copy as u16))
+    }
+
+    /// The shard it belongs to.
+    pub const fn shard(self) -> ShardId {
+        ShardId(self.0 / COPIES)
+    }
+
+    /// Its number within the shard.
+    pub const fn copy(self) -> u8 {
+        (self.0 % COPIES) as u8
+    }
+}
+
+/// What the lines of a shard are to carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardPlan {
+    /// Which shard.
+    pub shard: ShardId,
+    /// Where to connect. The streams that its URL names need no subscription.
+    pub endpoint: Endpoint,
+    /// The names of all streams, such as `btcusdt@aggTrade`; each once.
+    pub streams: Vec<String>,
+}
 
 /// One life of a line, from handshake to end; counts up from 1 over the whole process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -94,8 +142,8 @@ pub enum FeedEvent<'a> {
     Connected {
         /// The URL, without credentials.
         url: &'a str,
-        /// Which of several lines.
-        line: Option<LineId>,
+        /// Which of several connections.
+        line: Place,
         /// Not the first time.
         again: bool,
     },
@@ -105,20 +153,20 @@ pub enum FeedEvent<'a> {
         end: &'a SessionEnd,
         /// The wait before the next attempt.
         wait: Duration,
-        /// Which of several lines.
-        line: Option<LineId>,
+        /// Which of several connections.
+        line: Place,
     },
     /// A session ended while its successor was on its way, which goes on at once.
     EndedEarly {
         /// How.
         end: &'a SessionEnd,
-        /// Which of several lines.
-        line: Option<LineId>,
+        /// Which of several connections.
+        line: Place,
     },
     /// A connection is to be replaced while it goes on.
     HandOverBegun {
-        /// Which of several lines.
-        line: Option<LineId>,
+        /// Which of several connections.
+        line: Place,
         /// Why.
         why: Renewal,
         /// How old the connection is.
@@ -126,15 +174,15 @@ pub enum FeedEvent<'a> {
     },
     /// A new connection has taken over, and the old one is closed.
     HandedOver {
-        /// Which of several lines.
-        line: Option<LineId>,
+        /// Which of several connections.
+        line: Place,
         /// How long both were there, and the attempt before.
         took: Duration,
     },
     /// A new connection could not take over; the old one goes on.
     HandOverFailed {
-        /// Which of several lines.
-        line: Option<LineId>,
+        /// Which of several connections.
+        line: Place,
         /// What went wrong.
         what: &'a HandOverFailure,
         /// The pause before the next try.
@@ -149,8 +197,39 @@ pub enum FeedEvent<'a> {
         /// What to do, where time alone is not likely to cure it: it would have ended the run, had there
         /// never been a connection.
         remedy: Option<&'static str>,
-        /// Which of several lines.
-        line: Option<LineId>,
+        /// Which of several connections.
+        line: Place,
+    },
+    /// The exchange has confirmed, by its own list, that a connection carries every stream it should. Nothing is asked and
+    /// nothing told where the address names them all.
+    Subscribed {
+        /// Which of several connections.
+        line: Place,
+        /// How many streams.
+        streams: usize,
+        /// How long it took, from when they were wanted.
+        took: Duration,
+    },
+    /// The exchange refused a request.
+    SubscriptionRefused {
+        /// Which of several connections.
+        line: Place,
+        /// What was asked for.
+        method: Method,
+        /// The exchange's code.
+        code: i64,
+        /// The exchange's words, escaped.
+        msg: String,
+        /// What to do, where that is known.
+        remedy: Option<&'static str>,
+    },
+    /// The exchange's list of a connection's streams is not what was asked for. It is put right, or
+    /// [`FeedEvent::Ended`] follows.
+    ListDiffers {
+        /// Which of several connections.
+        line: Place,
+        /// By what.
+        difference: &'a Difference,
     },
     /// A binary message came; the exchange sends none.
     Binary {

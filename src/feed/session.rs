@@ -1,6 +1,10 @@
 //! One connection from handshake to its end, over any byte stream.
 
+mod control;
+mod flow;
+
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,10 +21,14 @@ use super::failure::{SessionEnd, Unreadable};
 use super::liveness::{Due, Liveness, LivenessLimits};
 use super::steering::Heard;
 use super::timed::Timed;
-use super::{FeedEvent, FeedObserver, Frame, LineId, SessionId};
+use super::{FeedEvent, FeedObserver, Frame, LineId, SessionId, ShardPlan};
 use crate::decode::looks_like_trade;
 use crate::queue::Sender;
 use crate::text::escaped;
+
+pub(crate) use control::Control;
+use control::is_data;
+use flow::Flow;
 
 /// What a session was like, for the decision on what comes next.
 #[derive(Debug)]
@@ -30,11 +38,6 @@ pub(crate) struct SessionReport {
     pub(crate) data_for: Duration,
 }
 
-/// Frames handed over before the processor gets its turn on the shared thread: half of the default queue.
-const TURN: usize = 512;
-/// How long a full queue may hold up reading, once, before frames are dropped instead: a hiccup of the
-/// output is then met by the socket's own buffers, while a blocked output never stops pings and pongs.
-const GRACE: Duration = Duration::from_millis(50);
 const SEND_LIMIT: Duration = Duration::from_secs(5);
 const GOODBYE_LIMIT: Duration = Duration::from_millis(300);
 
@@ -45,25 +48,27 @@ pub(crate) struct Session<'a, S> {
     pub(crate) limits: LivenessLimits,
     pub(crate) queue: &'a Sender,
     pub(crate) observer: &'a dyn FeedObserver,
-    /// Stream names to ask for; empty when the URL named them.
-    pub(crate) subscribe: &'a [String],
-    /// How many times was asked, and when the next time is due.
-    pub(crate) asked: u64,
-    pub(crate) ask_at: Instant,
+    /// The streams it carries and should carry.
+    pub(crate) control: Control<'a>,
 }
 
-/// Streams in one request: its size stays below what the exchange takes.
-const STREAMS_PER_REQUEST: usize = 100;
-/// Requests are so far apart, because the exchange counts what it is sent: 5 messages a second on spot, pings included.
-const ASK_EVERY: Duration = Duration::from_millis(400);
+/// What a session hears while it runs.
+pub(crate) struct Ears<'a> {
+    /// Turns true when everything ends.
+    pub(crate) stop: &'a mut watch::Receiver<bool>,
+    /// What is said to it alone.
+    pub(crate) heard: &'a mut Heard,
+    /// The streams its shard is to carry.
+    pub(crate) plan: &'a mut watch::Receiver<Arc<ShardPlan>>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Reads until the connection ends, dies, is told to or `stop` turns true.
-    pub(crate) async fn run(mut self, stop: &mut watch::Receiver<bool>, heard: &mut Heard) -> SessionReport {
+    pub(crate) async fn run(mut self, mut ears: Ears<'_>) -> SessionReport {
         let started = Instant::now();
         let mut life = Liveness::new(self.limits, started);
         let mut flow = Flow::default();
-        let end = self.read(&mut life, &mut flow, stop, heard).await;
+        let end = self.read(&mut life, &mut flow, &mut ears).await;
         match (end.unreadable(), &end) {
             (Some(reason), _) => {
                 self.observer.on_event(FeedEvent::Unreadable { reason });
@@ -76,15 +81,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         SessionReport { end, data_for: flow.span() }
     }
 
-    async fn read(
-        &mut self,
-        life: &mut Liveness,
-        flow: &mut Flow,
-        stop: &mut watch::Receiver<bool>,
-        heard: &mut Heard,
-    ) -> SessionEnd {
-        if let Err(error) = self.ask().await {
-            return broken(error);
+    async fn read(&mut self, life: &mut Liveness, flow: &mut Flow, ears: &mut Ears<'_>) -> SessionEnd {
+        self.heed_plan(ears);
+        if let Err(end) = self.ask().await {
+            return end;
         }
         let alarm = sleep_until(self.due(life));
         tokio::pin!(alarm);
@@ -94,6 +94,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 turn = poll_fn(|cx| self.poll_turn(cx, life, flow)) => {
                     match turn {
                         Turn::Over => {}
+                        Turn::Answer(Ok(())) => {
+                            ears.heard.subscribed(self.control.is_complete());
+                            alarm.as_mut().reset(self.due(life));
+                        }
+                        Turn::Answer(Err(end)) => return end,
                         Turn::Message(Some(Ok(Message::Binary(bytes)))) => self.binary(&bytes),
                         Turn::Message(Some(Ok(Message::Close(frame)))) => return closed(frame),
                         // Pings are answered by the library; the answer goes out with the next read.
@@ -104,17 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     if flow.turn_is_over() {
                         flow.give_turn(self.queue).await;
                         // At full speed the socket is always ready, and `select` never looks any further.
-                        if *stop.borrow() {
-                            return SessionEnd::Stopped;
-                        }
-                        if heard.has_come()
-                            && let Some(end) = heed(heard, life)
-                        {
-                            return end;
-                        }
-                        if self.due(life) <= self.socket.get_ref().read_instant
-                            && let Some(end) = self.heed_alarm(life).await
-                        {
+                        if let Some(end) = self.look_around(life, ears).await {
                             return end;
                         }
                     }
@@ -125,33 +120,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     }
                     alarm.as_mut().reset(self.due(life));
                 }
-                () = stopped(stop) => return SessionEnd::Stopped,
-                () = heard.comes() => {
-                    if let Some(end) = heed(heard, life) {
+                () = stopped(ears.stop) => return SessionEnd::Stopped,
+                () = ears.heard.comes() => {
+                    if let Some(end) = heed(ears.heard, life) {
                         return end;
                     }
+                    alarm.as_mut().reset(self.due(life));
+                }
+                () = changes(ears.plan) => {
+                    self.heed_plan(ears);
                     alarm.as_mut().reset(self.due(life));
                 }
             }
         }
     }
 
+    /// Whatever was said or has come due while frame after frame was read; `Some` if that is the end.
+    async fn look_around(&mut self, life: &mut Liveness, ears: &mut Ears<'_>) -> Option<SessionEnd> {
+        if *ears.stop.borrow() {
+            return Some(SessionEnd::Stopped);
+        }
+        if ears.heard.has_come()
+            && let Some(end) = heed(ears.heard, life)
+        {
+            return Some(end);
+        }
+        if ears.plan.has_changed().unwrap_or(false) {
+            self.heed_plan(ears);
+        }
+        if self.due(life) <= self.socket.get_ref().read_instant {
+            return self.heed_alarm(life).await;
+        }
+        None
+    }
+
+    /// From now on it is to carry what the plan says.
+    fn heed_plan(&mut self, ears: &mut Ears<'_>) {
+        self.control.want(&ears.plan.borrow_and_update().streams, Instant::now());
+        ears.heard.subscribed(self.control.is_complete());
+    }
+
     /// Does what is due; `Some` if that is the end.
     async fn heed_alarm(&mut self, life: &mut Liveness) -> Option<SessionEnd> {
-        let done = match life.check(Instant::now()) {
-            Due::End(end) => return Some(end),
-            Due::Ping => self.send(Message::Ping(Bytes::new())).await,
-            Due::Nothing => self.ask().await,
-        };
-        done.err().map(broken)
+        match life.check(Instant::now()) {
+            Due::End(end) => Some(end),
+            Due::Ping => self.send(Message::Ping(Bytes::new())).await.err().map(broken),
+            Due::Nothing => self.ask().await.err(),
+        }
     }
 
     /// When something has to be done, whether or not anything arrives.
     fn due(&self, life: &Liveness) -> Instant {
-        match self.next_request() {
-            Some(_) => life.deadline().min(self.ask_at),
-            None => life.deadline(),
-        }
+        self.control.due().map_or(life.deadline(), |ask_at| ask_at.min(life.deadline()))
     }
 
     /// Hands over text after text until something else comes or the turn is over. In one go, because a
@@ -172,6 +192,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 life.data(at);
                 flow.data(at);
             }
+            if !is_data(text.as_bytes()) && self.control.expects(&text) {
+                let heard = self.control.hear(&text, at);
+                flow.half_full = self.hand_over(text, flow);
+                return Poll::Ready(Turn::Answer(heard));
+            }
             flow.half_full = self.hand_over(text, flow);
         }
         Poll::Ready(Turn::Over)
@@ -189,19 +214,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         self.observer.on_event(FeedEvent::Binary { length: bytes.len(), sample: escaped(bytes) });
     }
 
-    /// Asks for the next of the streams that the URL does not name, if it is time to.
-    async fn ask(&mut self) -> Result<(), tungstenite::Error> {
-        let now = Instant::now();
-        let Some(streams) = self.next_request().filter(|_| now >= self.ask_at) else { return Ok(()) };
-        let id = self.asked + 1;
-        let request = serde_json::json!({ "method": "SUBSCRIBE", "params": streams, "id": id });
-        (self.asked, self.ask_at) = (id, now + ASK_EVERY);
-        self.send(Message::text(request.to_string())).await
-    }
-
-    fn next_request(&self) -> Option<&[String]> {
-        let asked = usize::try_from(self.asked).unwrap_or(usize::MAX);
-        self.subscribe.chunks(STREAMS_PER_REQUEST).nth(asked)
+    /// Asks for what is to be asked for next, if it is time to.
+    async fn ask(&mut self) -> Result<(), SessionEnd> {
+        match self.control.next_request(Instant::now())? {
+            Some(request) => self.send(Message::text(request)).await.map_err(broken),
+            None => Ok(()),
+        }
     }
 
     async fn send(&mut self, message: Message) -> Result<(), tungstenite::Error> {
@@ -245,54 +263,24 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
+/// Ready when the plan changes; never, once nobody is left to change it.
+///
+/// # Cancel safety
+/// A dropped future takes nothing with it.
+pub(crate) async fn changes<T>(plan: &mut watch::Receiver<T>) {
+    if plan.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Why [`Session::poll_turn`] is ready.
 enum Turn {
     /// The processor should have its turn.
     Over,
+    /// What may be an answer of the exchange was handed over, too.
+    Answer(Result<(), SessionEnd>),
     /// Something that is no text, or the end.
     Message(Option<Result<Message, tungstenite::Error>>),
-}
-
-/// What passed through a session.
-#[derive(Debug, Default)]
-struct Flow {
-    ordinal: u64,
-    since_turn: usize,
-    /// The queue was, when the last frame was handed over.
-    half_full: bool,
-    grace_spent: bool,
-    first_data: Option<Instant>,
-    last_data: Option<Instant>,
-}
-
-impl Flow {
-    fn turn_is_over(&self) -> bool {
-        self.half_full || self.since_turn >= TURN
-    }
-
-    /// Lets the processor run, and waits for it a little if it is behind.
-    async fn give_turn(&mut self, queue: &Sender) {
-        self.since_turn = 0;
-        if self.half_full && !self.grace_spent {
-            self.grace_spent = timeout(GRACE, queue.emptied()).await.is_err();
-        } else {
-            tokio::task::yield_now().await;
-        }
-        self.half_full = false;
-        self.grace_spent &= queue.is_half_full();
-    }
-
-    fn data(&mut self, at: Instant) {
-        self.first_data = self.first_data.or(Some(at));
-        self.last_data = Some(at);
-    }
-
-    fn span(&self) -> Duration {
-        match (self.first_data, self.last_data) {
-            (Some(first), Some(last)) => last.saturating_duration_since(first),
-            _ => Duration::ZERO,
-        }
-    }
 }
 
 /// What the protocol wants to be said to a peer whose message cannot be read.
@@ -325,249 +313,4 @@ fn broken(error: tungstenite::Error) -> SessionEnd {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "what a story says is bounded by the story")]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::feed::steering::Steering;
-    use crate::queue::{QueueLimits, drop_oldest};
-    use tokio::io::DuplexStream;
-    use tokio_tungstenite::tungstenite::protocol::Role;
-
-    const TRADE: &str =
-        r#"{"e":"aggTrade","E":1,"s":"BTCUSDT","a":1,"p":"1","q":"1","f":1,"l":1,"T":1,"m":true}"#;
-
-    type Server = WebSocketStream<DuplexStream>;
-
-    /// Runs a session over an in-memory pipe against `server` on a paused clock; tells how it ended and
-    /// after how many seconds.
-    async fn session<F: Future<Output = ()> + Send + 'static>(
-        server: impl FnOnce(Server) -> F,
-    ) -> (SessionReport, u64, u64) {
-        observed(server, &|_: FeedEvent<'_>| {}).await
-    }
-
-    async fn observed<F: Future<Output = ()> + Send + 'static>(
-        server: impl FnOnce(Server) -> F,
-        observer: &dyn FeedObserver,
-    ) -> (SessionReport, u64, u64) {
-        asking(server, observer, &[]).await
-    }
-
-    async fn asking<F: Future<Output = ()> + Send + 'static>(
-        server: impl FnOnce(Server) -> F,
-        observer: &dyn FeedObserver,
-        subscribe: &[String],
-    ) -> (SessionReport, u64, u64) {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
-        let clock = Clock::simulated(0);
-        let (queue, _receiver) = drop_oldest(QueueLimits::default(), clock);
-        let (_stop, mut stopped) = watch::channel(false);
-        let socket = WebSocketStream::from_raw_socket(Timed::new(ours, clock), Role::Client, None).await;
-        let theirs = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
-        let mut playing = tokio::spawn(server(theirs));
-        let started = Instant::now();
-        let session = Session {
-            socket,
-            line: LineId(0),
-            id: SessionId(1),
-            limits: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
-            queue: &queue,
-            observer,
-            subscribe,
-            asked: 0,
-            ask_at: started,
-        };
-        let report = session.run(&mut stopped, &mut Steering::default().listen(SessionId(1))).await;
-        let seconds = started.elapsed().as_secs();
-        // It may still be hearing our last words.
-        if timeout(Duration::from_secs(1), &mut playing).await.is_err() {
-            playing.abort();
-        }
-        (report, seconds, queue.gauge().stats().pushed)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_stops_reading_and_writing_is_a_dead_link_after_thirteen_seconds() {
-        let (report, seconds, _) = session(|server| async move {
-            let _held_open = server;
-            std::future::pending::<()>().await;
-        })
-        .await;
-        assert!(matches!(report.end, SessionEnd::DeadLink(_)), "{report:?}");
-        assert_eq!(seconds, 13);
-    }
-
-    const FIVE_MINUTES: Duration = Duration::from_secs(300);
-
-    #[tokio::test(start_paused = true)]
-    async fn what_came_while_the_process_stood_still_is_read_before_anything_is_judged() {
-        let (report, seconds, pushed) = session(|mut server| async move {
-            for _ in 0..3 {
-                server.send(Message::text(TRADE)).await.expect("the session reads");
-            }
-            tokio::time::advance(FIVE_MINUTES).await;
-            server.close(None).await.expect("the session reads");
-        })
-        .await;
-        assert!(matches!(report.end, SessionEnd::Closed { .. }), "{report:?}");
-        assert_eq!((seconds, pushed), (300, 3));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_quiet_peer_is_asked_before_it_is_judged_when_the_process_stood_still() {
-        for answers in [true, false] {
-            let (report, seconds, _) = session(move |mut server| async move {
-                // Late enough that a ping is on its way.
-                tokio::time::sleep(Duration::from_millis(5_001)).await;
-                tokio::time::advance(FIVE_MINUTES).await;
-                let listening = async { while server.next().await.is_some() {} };
-                if answers {
-                    drop(timeout(Duration::from_secs(30), listening).await);
-                    server.close(None).await.expect("the session reads");
-                }
-                std::future::pending::<()>().await;
-            })
-            .await;
-            match answers {
-                true => {
-                    assert!(matches!(report.end, SessionEnd::Closed { .. }), "{report:?}");
-                    assert_eq!(seconds, 335);
-                }
-                false => {
-                    assert!(matches!(report.end, SessionEnd::DeadLink(_)), "{report:?}");
-                    assert!((306..=313).contains(&seconds), "{seconds}");
-                }
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_streams_are_asked_for_below_the_exchange_s_limit_while_trades_are_read() {
-        let names: Vec<String> = (0..1_050).map(|number| format!("s{number}@aggTrade")).collect();
-        let (told, mut requests) = tokio::sync::mpsc::unbounded_channel();
-        let server = |mut server: Server| async move {
-            let mut tick = tokio::time::interval(Duration::from_millis(100));
-            let until = Instant::now() + Duration::from_secs(10);
-            while Instant::now() < until {
-                tokio::select! {
-                    message = server.next() => match message {
-                        Some(Ok(message)) => told.send((Instant::now(), message)).expect("the test listens"),
-                        _ => return,
-                    },
-                    _ = tick.tick() => server.send(Message::text(TRADE)).await.expect("the session reads"),
-                }
-            }
-        };
-        let (_, _, pushed) = asking(server, &|_: FeedEvent<'_>| {}, &names).await;
-        assert!(pushed >= 99, "{pushed}");
-        let (mut asked, mut at) = (Vec::new(), Vec::new());
-        while let Some((when, message)) = requests.recv().await {
-            at.push(when);
-            if let Message::Text(text) = message {
-                let request: serde_json::Value = serde_json::from_str(&text).expect("a request is JSON");
-                let params = request["params"].as_array().expect("a list of streams");
-                asked.extend(params.iter().map(|name| name.as_str().expect("a name").to_owned()));
-            }
-        }
-        assert_eq!(asked, names);
-        for five in at.windows(5) {
-            assert!(five[4] - five[0] > Duration::from_secs(1), "{at:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_answers_pings_but_sends_no_trade_is_left_after_the_heartbeat_timeout() {
-        let (report, seconds, _) = session(|mut server| async move {
-            // Reading is what answers pings.
-            while server.next().await.is_some() {}
-        })
-        .await;
-        assert!(matches!(report.end, SessionEnd::NoData(_)), "{report:?}");
-        assert_eq!(seconds, 60);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn every_frame_reaches_the_queue_and_the_time_of_data_is_told() {
-        let (report, _, pushed) = session(|mut server| async move {
-            for _ in 0..90 {
-                server.send(Message::text(TRADE)).await.expect("the session reads");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            server.close(None).await.expect("the session reads");
-        })
-        .await;
-        assert!(matches!(report.end, SessionEnd::Closed { .. }), "{report:?}");
-        assert_eq!(pushed, 90);
-        assert!(report.data_for >= Duration::from_secs(87), "{report:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_ping_is_answered_with_its_payload_while_trades_flow() {
-        let (sender, mut answers) = tokio::sync::mpsc::channel(1);
-        let (_, _, pushed) = session(|mut server| async move {
-            server.send(Message::text(TRADE)).await.expect("the session reads");
-            server
-                .send(Message::Ping(Bytes::from_static(b"1763690000000")))
-                .await
-                .expect("the session reads");
-            while let Some(Ok(message)) = server.next().await {
-                if let Message::Pong(payload) = message {
-                    sender.send(payload).await.expect("the test listens");
-                    break;
-                }
-            }
-        })
-        .await;
-        assert_eq!(answers.recv().await.as_deref(), Some(&b"1763690000000"[..]));
-        assert_eq!(pushed, 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_close_frame_is_told_with_its_code_and_its_words_escaped() {
-        let (report, ..) = session(|mut server| async move {
-            let reason = "Too many\u{1b}[31m requests".into();
-            let frame = CloseFrame { code: 1008.into(), reason };
-            server.close(Some(frame)).await.expect("the session reads");
-        })
-        .await;
-        assert_eq!(report.end.to_string(), "1008 Too many\\u{1b}[31m requests");
-    }
-
-    /// What is observed and what the server hears when it sends a message that cannot be read.
-    async fn complained_of(raw: Vec<u8>) -> (Vec<Unreadable>, Option<CloseFrame>) {
-        let (sender, mut heard) = tokio::sync::mpsc::channel(1);
-        let seen = std::sync::Mutex::new(Vec::new());
-        let observer = |event: FeedEvent<'_>| {
-            if let FeedEvent::Unreadable { reason } = event {
-                seen.lock().expect("nobody panics here").push(reason);
-            }
-        };
-        let server = |mut server: Server| async move {
-            use tokio::io::AsyncWriteExt;
-            server.get_mut().write_all(&raw).await.expect("the session reads");
-            while let Some(Ok(message)) = server.next().await {
-                if let Message::Close(frame) = message {
-                    sender.send(frame).await.expect("the test listens");
-                }
-            }
-        };
-        let (report, ..) = observed(server, &observer).await;
-        assert!(matches!(report.end, SessionEnd::Broken(_)), "{report:?}");
-        (seen.into_inner().expect("nobody panics here"), heard.recv().await.flatten())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn text_that_is_not_utf_8_is_told_and_answered_with_1007() {
-        let (seen, heard) = complained_of(vec![0x81, 2, 0xff, 0xfe]).await;
-        assert_eq!(seen, [Unreadable::NotUtf8]);
-        assert_eq!(heard.map(|frame| u16::from(frame.code)), Some(1007));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_that_is_too_long_is_told_and_answered_with_1009() {
-        let (seen, heard) = complained_of(vec![0x81, 127, 0, 0, 1, 0, 0, 0, 0, 0]).await;
-        assert!(matches!(seen[..], [Unreadable::TooLong { size: 0x100_0000_0000, .. }]), "{seen:?}");
-        assert_eq!(heard.map(|frame| u16::from(frame.code)), Some(1009));
-    }
-}
+mod tests;

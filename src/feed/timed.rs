@@ -21,7 +21,8 @@ pub(crate) struct Timed<S> {
 
 impl<S> Timed<S> {
     pub(crate) fn new(inner: S, clock: Clock) -> Self {
-        Self { inner, clock, read_at: clock.now(), read_instant: Instant::now() }
+        let read_instant = Instant::now();
+        Self { inner, clock, read_at: clock.stamp(read_instant), read_instant }
     }
 }
 
@@ -32,8 +33,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let result = ready!(Pin::new(&mut self.inner).poll_read(cx, into));
-        self.read_at = self.clock.now();
         self.read_instant = Instant::now();
+        self.read_at = self.clock.stamp(self.read_instant);
         Poll::Ready(result)
     }
 }

@@ -1,17 +1,26 @@
 //! What a pipeline is told before it begins.
 
-use crate::bars::BarBuilder;
+use crate::bars::{BarBuilder, NotionalBars};
 use crate::cvd::CvdConfig;
-use crate::snapshot::{Market, TradeSource};
+use crate::snapshot::{Instrument, Market, TradeSource};
+use crate::source::Seat;
 use crate::units::Symbol;
 
 /// Which trades make lanes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// These symbols only; their lanes exist from the start.
-    Only(Vec<Symbol>),
+    /// These only; their lanes exist from the start, in this order.
+    Only(Vec<Seat>),
     /// Whatever comes, up to [`MAX_LANES`].
     Everything,
+}
+
+impl Wanted {
+    /// These symbols of a market, over one connection.
+    pub fn of(market: Market, symbols: &[Symbol]) -> Self {
+        let seat = |symbol: &Symbol| Seat::first(Instrument::new(market, symbol.clone()));
+        Self::Only(symbols.iter().map(seat).collect())
+    }
 }
 
 /// Most lanes that frames may open by themselves, so that a hostile stream cannot fill the memory.
@@ -20,7 +29,7 @@ pub const MAX_LANES: usize = 4_096;
 /// The settings of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineConfig {
-    /// The market that frames belong to.
+    /// The market that frames belong to, unless the seats of their shard are of another.
     pub market: Market,
     /// Where frames come from: the live stream, or a recording of it.
     pub frames_from: TradeSource,
@@ -36,6 +45,17 @@ pub struct PipelineConfig {
     pub hold_size: usize,
     /// What gathers each lane's bars, as it is before the first trade; empty for no bars.
     pub bars: Vec<BarBuilder>,
+    /// Whether it is added up what trades are worth, for groups and comparisons of symbols.
+    pub counts_worth: bool,
+}
+
+impl PipelineConfig {
+    /// What gathers the bars of a lane of this market: where no trade tells what it is worth, none by worth.
+    pub(super) fn bars_of(&self, market: Market) -> Vec<BarBuilder> {
+        let is_possible =
+            |bar: &&BarBuilder| NotionalBars::check(market, std::iter::once(bar.spec())).is_ok();
+        self.bars.iter().filter(is_possible).cloned().collect()
+    }
 }
 
 /// Trades that all symbols together may hold behind holes: about 64 MiB.

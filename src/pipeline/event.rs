@@ -4,8 +4,8 @@ use crate::bars::{BarSpec, ClosedBar};
 use crate::cvd::BadPoint;
 use crate::decode::{Control, Malformed};
 use crate::feed::{LinkEvent, SessionId};
-use crate::snapshot::{Gap, Snapshot};
-use crate::source::DamagedLine;
+use crate::snapshot::{Gap, Instrument, LaneSummary, Snapshot};
+use crate::source::{Arrival, DamagedLine, DepartureReason};
 use crate::trade::AggTrade;
 use crate::units::{AggTradeId, Symbol, UnixMillis};
 
@@ -26,6 +26,8 @@ pub enum Event<'a> {
     },
     /// A frame that cannot be read.
     Malformed {
+        /// The session it came over.
+        session: SessionId,
         /// Why.
         reason: Malformed,
         /// The frame, unescaped.
@@ -82,11 +84,29 @@ pub enum Event<'a> {
         /// The end of the last.
         to: UnixMillis,
     },
+    /// A lane was opened while others run.
+    LaneOpened {
+        /// Its number.
+        lane: usize,
+        /// What it is of.
+        instrument: &'a Instrument,
+        /// Why.
+        why: Arrival,
+    },
+    /// A lane has ended. Nothing more comes of it, unless it is opened again.
+    LaneEnded {
+        /// Its number.
+        lane: usize,
+        /// What it came to.
+        summary: &'a LaneSummary,
+        /// Why.
+        why: DepartureReason,
+    },
     /// A connection opened or closed.
     Link {
         /// Which, and how.
         event: &'a LinkEvent,
-        /// How many connections are up now.
+        /// How many connections of its shard are up now.
         up: usize,
     },
 }

@@ -2,20 +2,32 @@
 
 use super::flow::FlowSum;
 use super::lines::Side;
+use super::roster::NOWHERE;
+use super::worth::WorthSum;
 use super::{Event, LaneIds, PipelineCounts, Telling};
 use crate::bars::{BarBuilder, Built, ClosedBar, MOST_EMPTY_BARS};
 use crate::cvd::Cvd;
+use crate::feed::ShardId;
 use crate::repair::HOLES_PER_LANE;
 use crate::sequence::{Arrival, Change, Sequence, Step};
-use crate::snapshot::{Coverage, Gap, GapCause, GapEvent, LaneSummary, Market, Snapshot, Stamp, TradeSource};
+use crate::snapshot::{
+    Coverage, Flow, Gap, GapCause, GapEvent, Instrument, LaneSummary, LaneTotals, Snapshot, Stamp,
+    TradeSource,
+};
+use crate::source::usual_contract_size;
 use crate::trade::AggTrade;
-use crate::units::{IdRange, Symbol, UnixMillis};
+use crate::units::{IdRange, UnixMillis};
 
 /// One market and symbol.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) market: Market,
-    pub(super) symbol: Symbol,
+    pub(super) instrument: Instrument,
+    /// The shard whose connections bring it; [`NOWHERE`] once it has ended.
+    pub(super) shard: ShardId,
+    /// It comes from another shard, which may bring it too.
+    pub(super) is_moving: bool,
+    /// Dollars that a contract stands for.
+    pub(super) contract_size: Option<u32>,
     pub(super) calculator: Cvd,
     pub(super) sequence: Sequence,
     /// What each of several connections brings of it.
@@ -24,6 +36,8 @@ pub(super) struct Lane {
     pub(super) applied_before_epoch: u64,
     /// What the applied trades add up to.
     pub(super) flow: FlowSum,
+    /// What those of the epoch are worth; `None` where that is not counted or not known.
+    pub(super) worth: Option<WorthSum>,
     pub(super) coverage: Coverage,
     /// How many losses of ours were known when the last trade arrived.
     pub(super) losses_seen: u64,
@@ -37,15 +51,19 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(
-        market: Market,
-        symbol: Symbol,
+        instrument: Instrument,
         calculator: Cvd,
         sequence: Sequence,
         bars: Vec<BarBuilder>,
+        worth: Option<WorthSum>,
     ) -> Self {
+        let contract_size = usual_contract_size(&instrument);
         Self {
-            market,
-            symbol,
+            instrument,
+            shard: ShardId::default(),
+            is_moving: false,
+            contract_size,
+            worth,
             calculator,
             sequence,
             side: Side::default(),
@@ -65,8 +83,9 @@ impl Lane {
         self.coverage.first_id.map(|_| self.coverage.epoch)
     }
 
-    pub(super) fn is(&self, market: Market, symbol: &str) -> bool {
-        self.market == market && self.symbol.as_str() == symbol
+    /// Whether it is over; its number is kept for the case that it is opened again.
+    pub(super) fn has_ended(&self) -> bool {
+        self.shard == NOWHERE
     }
 
     /// Lets a trade, which is the next one, move the numbers.
@@ -87,10 +106,13 @@ impl Lane {
                 self.applied += 1;
                 counts.applied += 1;
                 self.flow.add(trade, reading.cvd);
+                if let Some(worth) = &mut self.worth {
+                    worth.add(trade, self.contract_size);
+                }
                 emit(Event::Trade(Snapshot {
                     lane: at,
-                    market: self.market,
-                    symbol: &self.symbol,
+                    market: self.instrument.market,
+                    symbol: &self.instrument.symbol,
                     ordinal: self.applied,
                     trade,
                     source,
@@ -104,7 +126,7 @@ impl Lane {
             }
             Err(bad) => {
                 counts.bad_points += 1;
-                emit(Event::BadPoint { symbol: &self.symbol, trade, bad });
+                emit(Event::BadPoint { symbol: &self.instrument.symbol, trade, bad });
             }
         }
     }
@@ -153,7 +175,7 @@ impl Lane {
                 Ok(reading) => self.flow.add(trade, reading.cvd),
                 Err(bad) => {
                     bad_points += 1;
-                    emit(Event::BadPoint { symbol: &self.symbol, trade, bad });
+                    emit(Event::BadPoint { symbol: &self.instrument.symbol, trade, bad });
                 }
             }
         }
@@ -173,7 +195,7 @@ impl Lane {
         room: &mut u64,
         emit: &mut impl FnMut(Event<'_>),
     ) {
-        let Self { market, symbol, bars, coverage, calculator, .. } = self;
+        let Self { instrument: Instrument { market, symbol }, bars, coverage, calculator, .. } = self;
         let reading = &calculator.reading();
         for builder in bars {
             let spec = builder.spec();
@@ -193,7 +215,7 @@ impl Lane {
 
     /// Ends the bars that gather, unfinished.
     pub(super) fn end_bars(&mut self, at: usize, emit: &mut impl FnMut(Event<'_>)) {
-        let Self { market, symbol, bars, .. } = self;
+        let Self { instrument: Instrument { market, symbol }, bars, .. } = self;
         for builder in bars {
             let (market, spec) = (*market, builder.spec());
             if let Some(bar) = &builder.end() {
@@ -234,7 +256,7 @@ impl Lane {
                 }
                 Step::Discarded { trades } => {
                     let missing = self.sequence.open_range().map_or(0, IdRange::count);
-                    emit(Event::Discarded { symbol: &self.symbol, trades, missing });
+                    emit(Event::Discarded { symbol: &self.instrument.symbol, trades, missing });
                 }
                 Step::Conflict { kept, refused } => {
                     let ids = IdRange { from: kept.id, to: kept.id };
@@ -260,6 +282,7 @@ impl Lane {
         }
         self.applied_before_epoch = self.applied;
         self.calculator.reset();
+        self.worth = self.worth.map(|_| WorthSum::default());
         self.coverage = Coverage { epoch: epoch.saturating_add(1), ..Coverage::default() };
     }
 
@@ -277,8 +300,8 @@ impl Lane {
         let Change { ids, trades, cause, opened_at, after, pages } = change;
         Event::Gap(Gap {
             lane: at,
-            market: self.market,
-            symbol: &self.symbol,
+            market: self.instrument.market,
+            symbol: &self.instrument.symbol,
             event,
             cause,
             ids,
@@ -293,12 +316,29 @@ impl Lane {
         })
     }
 
-    pub(super) fn ids(&self) -> LaneIds<'_> {
+    pub(super) fn ids(&self, at: usize) -> LaneIds<'_> {
         LaneIds {
-            symbol: &self.symbol,
+            lane: at,
+            instrument: &self.instrument,
+            shard: self.shard,
+            applied: self.applied,
             newest: self.sequence.newest_known(),
             holes: self.sequence.holes().take(HOLES_PER_LANE).collect(),
             in_doubt: self.sequence.is_in_doubt(),
+        }
+    }
+
+    pub(super) fn totals(&self, at: usize) -> LaneTotals<'_> {
+        let Flow { buy, sell, .. } = self.flow.told();
+        LaneTotals {
+            lane: at,
+            instrument: &self.instrument,
+            contract_size: self.contract_size,
+            trades: self.applied,
+            reading: self.calculator.reading(),
+            coverage: &self.coverage,
+            volume: buy.checked_add(sell).unwrap_or(buy),
+            worth: self.worth.as_ref().and_then(WorthSum::told),
         }
     }
 
@@ -307,8 +347,8 @@ impl Lane {
         let Coverage { first_id, last_id, missing_trades, .. } = self.coverage;
         let ids = first_id.zip(last_id).map_or(0, |(from, to)| IdRange { from, to }.count());
         LaneSummary {
-            market: self.market,
-            symbol: self.symbol.clone(),
+            market: self.instrument.market,
+            symbol: self.instrument.symbol.clone(),
             trades: self.applied,
             reading: self.calculator.reading(),
             coverage: self.coverage,

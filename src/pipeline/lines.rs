@@ -3,17 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::feed::{LineId, LinkChange, LinkEvent, SessionId};
+use crate::feed::{COPIES, LineId, LinkChange, LinkEvent, SessionId};
 use crate::metrics::Histogram;
+use crate::sequence::MOST_COUNTED;
 use crate::snapshot::Stamp;
 use crate::units::UnixMillis;
 
 /// Most sessions that are followed at the same time: three lines, each being replaced.
 pub const MAX_SESSIONS: usize = 6;
-/// Lines there can be.
-pub const MAX_LINES: usize = 3;
+/// Lines a shard can have.
+pub const MAX_LINES: usize = COPIES as usize;
 
-/// Every connection that is up.
+/// Every connection of a shard that is up.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lines {
     /// In the order in which they opened.
@@ -21,6 +22,8 @@ pub(super) struct Lines {
     /// Told in statistics alone, which no recording has to give again.
     #[serde(skip)]
     races: [Race; MAX_LINES],
+    /// Trades that sessions brought which are over.
+    brought_before: u64,
 }
 
 /// A connection that is up, and the last trade it brought.
@@ -62,11 +65,12 @@ pub(super) struct Origin {
 impl Lines {
     /// A session opened or closed.
     pub(super) fn link(&mut self, event: &LinkEvent) {
-        self.live.retain(|live| live.session != event.session);
+        self.forget(|live| live.session == event.session);
         if event.change == LinkChange::Opened {
             if self.live.len() == MAX_SESSIONS {
                 // Its end was never told; it cannot be missed.
-                self.live.remove(0);
+                let oldest = self.live[0].session;
+                self.forget(|live| live.session == oldest);
             }
             let others = self.live.iter().map(|live| live.trades).sum();
             self.live.push(LiveSession {
@@ -79,6 +83,25 @@ impl Lines {
                 others,
             });
         }
+    }
+
+    fn forget(&mut self, is_over: impl Fn(&LiveSession) -> bool) {
+        let over = self.live.iter().filter(|live| is_over(live)).map(|live| live.trades);
+        self.brought_before = self.brought_before.saturating_add(over.sum());
+        self.live.retain(|live| !is_over(live));
+    }
+
+    /// Trades that came over its connections so far, copies included.
+    pub(super) fn arrived(&self) -> u64 {
+        let live = self.live.iter().map(|live| live.trades);
+        live.fold(self.brought_before, u64::saturating_add)
+    }
+
+    /// Whether the counts can have come about.
+    pub(super) fn is_sound(&self) -> bool {
+        let brought = self.live.iter().flat_map(|live| [live.trades, live.others]);
+        self.live.len() <= MAX_SESSIONS
+            && brought.chain([self.brought_before]).all(|count| count <= MOST_COUNTED)
     }
 
     /// Whether more than one is up.
@@ -113,7 +136,7 @@ impl Lines {
 
     /// A line was the first to bring a trade.
     pub(super) fn won(&mut self, line: LineId) {
-        if let Some(race) = self.races.get_mut(usize::from(line.0)) {
+        if let Some(race) = self.races.get_mut(usize::from(line.copy())) {
             race.first += 1;
         }
     }
@@ -121,7 +144,7 @@ impl Lines {
     /// A copy of a trade that `first` had brought.
     pub(super) fn copied(&mut self, first: LineId, lead_ns: u64, by: LineId) {
         if first != by
-            && let Some(race) = self.races.get_mut(usize::from(first.0))
+            && let Some(race) = self.races.get_mut(usize::from(first.copy()))
         {
             race.lead_us.record(i64::try_from(lead_ns / 1_000).unwrap_or(i64::MAX), 1);
         }
@@ -184,6 +207,11 @@ struct Brought {
 const REMEMBERED: usize = 512;
 
 impl Side {
+    /// Whether no session has brought anything.
+    pub(super) fn is_blank(&self) -> bool {
+        self.reaches.is_empty()
+    }
+
     /// A session brought an id. Gives who brought it before, if that was another one, and how long ago.
     pub(super) fn brought(&mut self, id: i64, from: Origin) -> Option<(LineId, u64)> {
         let at = from.received.map_or(0, |received| received.mono_ns);

@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::flow::FlowSum;
 use super::lane::Lane;
-use super::lines::{Lines, MAX_SESSIONS, Side};
+use super::lines::Side;
+use super::shard::Shard;
+use super::worth::WorthSum;
 use super::{Losses, MAX_LANES, Pipeline, PipelineConfig, PipelineCounts, ResumeError};
 use crate::bars::BarBuilder;
 use crate::cvd::{Cvd, CvdState, CvdStateError};
+use crate::feed::{MAX_SHARDS, ShardId};
 use crate::sequence::{MOST_COUNTED, Sequence};
-use crate::snapshot::{Coverage, Market};
+use crate::snapshot::{Coverage, Instrument};
 use crate::units::Symbol;
 
 /// The complete state of a pipeline between two inputs. One that goes on from it says the same as the one it was taken
@@ -21,16 +24,18 @@ pub struct PipelineState {
     counts: PipelineCounts,
     losses: Losses,
     changed: Vec<usize>,
-    changes: u64,
     epochs_begun: u64,
-    lines: Lines,
+    shards: Vec<Shard>,
     doubtful: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct LaneMemory {
-    market: Market,
-    symbol: Symbol,
+    instrument: Instrument,
+    shard: ShardId,
+    is_moving: bool,
+    contract_size: Option<u32>,
+    worth: Option<WorthSum>,
     calculator: CvdState,
     sequence: Sequence,
     side: Side,
@@ -81,9 +86,8 @@ impl Pipeline {
             counts: self.counts,
             losses: self.losses,
             changed: self.changed.clone(),
-            changes: self.changes,
             epochs_begun: self.epochs_begun,
-            lines: self.lines.clone(),
+            shards: self.shards.clone(),
             doubtful: self.doubtful.clone(),
         }
     }
@@ -93,32 +97,38 @@ impl Pipeline {
     /// # Errors
     /// [`RestoreError`] if no pipeline with these settings can be in that state.
     pub fn restore(config: PipelineConfig, state: PipelineState) -> Result<Self, RestoreError> {
-        let PipelineState { lanes, counts, losses, changed, changes, epochs_begun, lines, doubtful } = state;
+        let PipelineState { lanes, counts, losses, changed, epochs_begun, shards, doubtful } = state;
         let mut pipeline = Self::empty(config);
         if lanes.len() > MAX_LANES {
             return Err(ResumeError::TooManyLanes.into());
         }
         for lane in lanes {
-            let (market, symbol) = (lane.market, lane.symbol.clone());
-            if pipeline.index[market as usize].contains_key(symbol.as_str()) {
+            let Instrument { market, symbol } = lane.instrument.clone();
+            if pipeline.index.lane(market, symbol.as_str()).is_some() {
                 return Err(ResumeError::TooManyLanes.into());
             }
-            pipeline.index[market as usize].insert(symbol.as_str().into(), pipeline.lanes.len());
+            pipeline.index.insert(market, symbol.as_str(), pipeline.lanes.len());
             let lane = lane.lane(&pipeline.config)?;
             pipeline.held = pipeline.held.saturating_add(lane.held);
             pipeline.lanes.push(lane);
         }
         let known = |at: &usize| *at < pipeline.lanes.len();
-        if !changed.iter().chain(&doubtful).all(known) || lines.live().len() > MAX_SESSIONS {
+        let is_seated = |lane: &Lane| lane.has_ended() || usize::from(lane.shard.0) < shards.len();
+        if !changed.iter().chain(&doubtful).all(known)
+            || !(1..=MAX_SHARDS).contains(&shards.len())
+            || !pipeline.lanes.iter().all(is_seated)
+        {
             return Err(RestoreError::References);
         }
-        let account = [losses.count, losses.last_evicted, losses.last_malformed, changes, epochs_begun];
-        let brought = lines.live().iter().flat_map(|live| [live.trades, live.others]);
-        if !counts.are_sound() || account.into_iter().chain(brought).any(|count| count > MOST_COUNTED) {
+        let account = [losses.count, losses.last_evicted, losses.last_malformed, epochs_begun];
+        if !counts.are_sound()
+            || account.into_iter().any(|count| count > MOST_COUNTED)
+            || !shards.iter().all(|shard| shard.lines.is_sound() && shard.changes <= MOST_COUNTED)
+        {
             return Err(RestoreError::Counts);
         }
-        (pipeline.counts, pipeline.losses, pipeline.lines) = (counts, losses, lines);
-        (pipeline.changed, pipeline.changes, pipeline.epochs_begun) = (changed, changes, epochs_begun);
+        (pipeline.counts, pipeline.losses, pipeline.shards) = (counts, losses, shards);
+        (pipeline.changed, pipeline.epochs_begun) = (changed, epochs_begun);
         pipeline.doubtful = doubtful;
         Ok(pipeline)
     }
@@ -127,8 +137,11 @@ impl Pipeline {
 impl LaneMemory {
     fn of(lane: &Lane) -> Self {
         Self {
-            market: lane.market,
-            symbol: lane.symbol.clone(),
+            instrument: lane.instrument.clone(),
+            shard: lane.shard,
+            is_moving: lane.is_moving,
+            contract_size: lane.contract_size,
+            worth: lane.worth,
             calculator: lane.calculator.state(),
             sequence: lane.sequence.clone(),
             side: lane.side.clone(),
@@ -143,7 +156,8 @@ impl LaneMemory {
     }
 
     fn lane(self, config: &PipelineConfig) -> Result<Lane, RestoreError> {
-        let Self { market, symbol, calculator, sequence, side, bars, .. } = self;
+        let Self { instrument, calculator, sequence, side, bars, .. } = self;
+        let symbol = instrument.symbol.clone();
         let calculator = Cvd::from_state(config.calculator, calculator)
             .map_err(|source| RestoreError::Calculator { symbol: symbol.clone(), source })?;
         let counted = [self.applied, self.coverage.missing_trades, self.losses_seen];
@@ -156,11 +170,12 @@ impl LaneMemory {
             return Err(RestoreError::Sequence(symbol));
         }
         let kind = |bar: &BarBuilder| (bar.spec(), bar.makes_empty_bars());
-        if !bars.iter().map(kind).eq(config.bars.iter().map(kind)) {
+        if !bars.iter().map(kind).eq(config.bars_of(instrument.market).iter().map(kind)) {
             return Err(RestoreError::Bars(symbol));
         }
-        let mut lane = Lane::new(market, symbol, calculator, sequence, bars);
+        let mut lane = Lane::new(instrument, calculator, sequence, bars, self.worth);
         lane.side = side;
+        (lane.shard, lane.is_moving, lane.contract_size) = (self.shard, self.is_moving, self.contract_size);
         (lane.applied, lane.applied_before_epoch) = (self.applied, self.applied_before_epoch);
         (lane.coverage, lane.losses_seen, lane.is_marked) = (self.coverage, self.losses_seen, self.is_marked);
         (lane.held, lane.flow) = (lane.sequence.held(), self.flow);

@@ -1,10 +1,11 @@
 //! Everything a lane carries from one trade to the next, to be stored and continued from.
 
 use super::Pipeline;
+use super::WorthSum;
 use super::lane::Lane;
 use crate::cvd::{Cvd, CvdConfig, CvdConfigError, CvdState, CvdStateError};
 use crate::sequence::{MOST_COUNTED, Sequence, SequenceCounts, SequenceState, SequenceStateError};
-use crate::snapshot::Market;
+use crate::snapshot::{Instrument, Market};
 use crate::units::{AggTradeId, Symbol, UnixMillis};
 
 /// The complete state of a lane but for the trades that wait behind a hole, which are fetched again.
@@ -24,6 +25,8 @@ pub struct LaneState {
     pub sequence: SequenceState,
     /// Where the numbers stand.
     pub calculator: CvdState,
+    /// What the trades of the epoch are worth, where that is known.
+    pub worth: Option<WorthSum>,
 }
 
 /// Why a lane cannot go on from a state.
@@ -64,13 +67,14 @@ impl Pipeline {
     pub fn lane_state(&self, lane: usize) -> Option<LaneState> {
         let lane = self.lanes.get(lane)?;
         Some(LaneState {
-            market: lane.market,
-            symbol: lane.symbol.clone(),
+            market: lane.instrument.market,
+            symbol: lane.instrument.symbol.clone(),
             epoch: lane.coverage.epoch,
             applied: lane.applied,
             applied_before_epoch: lane.applied_before_epoch,
             sequence: lane.sequence.state()?,
             calculator: lane.calculator.state(),
+            worth: lane.worth,
         })
     }
 
@@ -80,13 +84,14 @@ impl Pipeline {
         let mut calculator = lane.calculator.clone();
         calculator.reset();
         Some(LaneState {
-            market: lane.market,
-            symbol: lane.symbol.clone(),
+            market: lane.instrument.market,
+            symbol: lane.instrument.symbol.clone(),
             epoch: lane.coverage.epoch,
             applied: lane.applied_before_epoch,
             applied_before_epoch: lane.applied_before_epoch,
             sequence: lane.sequence.anchor_state()?,
             calculator: calculator.state(),
+            worth: Some(WorthSum::default()),
         })
     }
 
@@ -97,13 +102,18 @@ impl Pipeline {
     pub fn resume(&mut self, state: &LaneState) -> Result<(), ResumeError> {
         let calculator = state.calculator(self.config.calculator)?;
         let sequence = Sequence::from_state(&state.sequence, self.config.repairs, self.config.hold_size)?;
+        let instrument = Instrument::new(state.market, state.symbol.clone());
         let at = match self.known_lane(state.market, state.symbol.as_str()) {
             Some(at) => at,
             None if self.lanes.len() >= super::MAX_LANES => return Err(ResumeError::TooManyLanes),
-            None => self.open_lane(state.market, state.symbol.clone()),
+            None => self.open_lane(instrument.clone()),
         };
-        let bars = self.config.bars.clone();
-        let mut lane = Lane::new(state.market, state.symbol.clone(), calculator, sequence, bars);
+        let bars = self.config.bars_of(state.market);
+        let before = &self.lanes[at];
+        let (shard, contract_size) = (before.shard, before.contract_size);
+        let worth = state.worth.filter(|_| self.config.counts_worth);
+        let mut lane = Lane::new(instrument, calculator, sequence, bars, worth);
+        (lane.shard, lane.contract_size) = (shard, contract_size);
         (lane.applied, lane.applied_before_epoch) = (state.applied, state.applied_before_epoch);
         lane.coverage.epoch = state.epoch;
         lane.cover();
@@ -144,6 +154,7 @@ impl LaneState {
             applied_before_epoch: 0,
             sequence: SequenceState::anchor(first, newest, SequenceCounts::default()),
             calculator: Cvd::new(config)?.state(),
+            worth: Some(WorthSum::default()),
         })
     }
 

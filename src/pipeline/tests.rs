@@ -15,6 +15,7 @@ fn pipeline(repairs: bool, hold_size: usize) -> Pipeline {
         repairs,
         hold_size,
         bars: Vec::new(),
+        counts_worth: true,
     })
     .unwrap()
 }
@@ -271,4 +272,20 @@ fn rows_that_nobody_looks_at_move_the_numbers_all_the_same() {
             "{telling:?}"
         );
     }
+}
+
+#[test]
+fn when_all_symbols_hold_too_much_the_one_that_holds_the_most_gives_way() {
+    let mut pipeline = pipeline(true, HELD_IN_ALL);
+    told(
+        &mut pipeline,
+        &[("ETHUSDT", 1), ("BTCUSDT", 1), ("BTCUSDT", 3), ("ETHUSDT", 3)].map(|(s, id)| frame_of(s, id)),
+    );
+    for id in 4..=HELD_IN_ALL as i64 + 1 {
+        pipeline.arrive(0, &trade(id, 1), TradeSource::Stream, None, &mut |_| {});
+    }
+    assert_eq!(pipeline.held(), HELD_IN_ALL);
+    let story = told(&mut pipeline, &[frame_of("BTCUSDT", 4)]);
+    assert!(story[0].starts_with("Discarded") && story[1].starts_with("ETHUSDT opened 2 to"), "{story:?}");
+    assert_eq!(pipeline.held(), 2);
 }

@@ -9,7 +9,9 @@ use super::run_state::RunState;
 use super::{Ending, Processor, ProcessorError, next_outcome};
 use crate::repair::rest::Listed;
 use crate::repair::{Notice, Outcome, Reply};
+use crate::roster::Listings;
 use crate::silence::{SymbolProblem, check, unknown};
+use crate::snapshot::Market;
 use crate::source::{Input, Note};
 
 /// How long holes may still be filled once the source has ended.
@@ -24,8 +26,8 @@ impl Processor<'_> {
     ) -> Result<Option<Ending>, ProcessorError> {
         let reply = match outcome {
             Outcome::Reply(reply) => reply,
-            Outcome::Broken { symbol, newest, ours, reply } => {
-                self.events.feed_broken(&symbol, newest, ours);
+            Outcome::Broken { instrument, newest, ours, reply, .. } => {
+                self.events.feed_broken(&instrument.symbol, newest, ours);
                 reply
             }
             Outcome::Notice(notice) => {
@@ -36,7 +38,8 @@ impl Processor<'_> {
                 self.events.rest_failed(&error);
                 return Ok(None);
             }
-            Outcome::Silence { lane, symbol, finding } => {
+            Outcome::Silence { lane, instrument, finding } => {
+                let symbol = instrument.symbol;
                 let at = self.live.as_ref().map(|live| live.clock.now()).unwrap_or_default();
                 self.look_around(state);
                 self.step(&Input::Note(Note::Silence { lane, symbol, finding, at }), state);
@@ -54,30 +57,47 @@ impl Processor<'_> {
                 }
                 return Ok(None);
             }
-            Outcome::Listings(listed) => return self.heed_listings(&listed, state).map(|()| None),
+            Outcome::Listings { market, listed } => {
+                self.heed_listings(market, &listed, state)?;
+                self.listed(&Listings::of(market, listed), state);
+                return Ok(None);
+            }
         };
         Ok(self.answer(reply, state))
     }
 
     /// What the exchange lists is said about symbols that are silent; a trade that has come is stronger.
-    fn heed_listings(&mut self, listed: &[Listed], state: &mut RunState) -> Result<(), ProcessorError> {
-        let Some(live) = &self.live else { return Ok(()) };
-        let has_traded: BTreeMap<_, _> =
-            self.pipeline.all_ids().map(|ids| (ids.symbol.clone(), ids.newest.is_some())).collect();
+    fn heed_listings(
+        &mut self,
+        market: Market,
+        listed: &[Listed],
+        state: &mut RunState,
+    ) -> Result<(), ProcessorError> {
+        if self.live.is_none() {
+            return Ok(());
+        }
+        let has_traded: BTreeMap<_, _> = self
+            .pipeline
+            .all_ids()
+            .filter(|ids| ids.instrument.market == market)
+            .map(|ids| (ids.instrument.symbol.clone(), ids.newest.is_some()))
+            .collect();
         let symbols: Vec<_> = has_traded.keys().cloned().collect();
+        let is_first = self.roster.as_ref().is_none_or(|desk| desk.is_first_list(market));
         let (mut halted, mut unlisted) = (BTreeMap::new(), BTreeSet::new());
         let mut missing = Vec::new();
         for problem in check(listed, &symbols) {
             match problem {
                 SymbolProblem::NotTrading { symbol, status } => drop(halted.insert(symbol, status)),
-                SymbolProblem::Unknown { symbol, .. } if has_traded.get(&symbol) == Some(&true) => {
+                SymbolProblem::Unknown { symbol, .. }
+                    if !is_first || has_traded.get(&symbol) == Some(&true) =>
+                {
                     unlisted.insert(symbol);
                 }
                 SymbolProblem::Unknown { .. } => missing.push(problem),
             }
         }
-        let market = live.market;
-        self.step(&Input::Note(Note::Listed { not_trading: halted, unlisted }), state);
+        self.step(&Input::Note(Note::Listed { market, not_trading: halted, unlisted }), state);
         match unknown(&missing, market) {
             Some(line) => Err(ProcessorError::UnknownSymbol(line)),
             None => Ok(()),
@@ -98,6 +118,15 @@ impl Processor<'_> {
             }
             Notice::BudgetExhausted { used, ceiling, wait } => {
                 self.events.rest_exhausted(*used, *ceiling, *wait);
+            }
+            Notice::ManyMayMiss { lanes, cost, ceiling, about } => {
+                self.events.many_may_miss(*lanes, *cost, *ceiling, *about);
+            }
+            Notice::ManyMissing { cut_off, left, ceiling, about } => {
+                self.events.many_missing(*cut_off, *left, *ceiling, *about);
+            }
+            Notice::ManyWhole { lanes, given_up, took, weight } => {
+                self.events.many_whole(*lanes, *given_up, *took, *weight);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! When checkpoints are taken: the first before the first record, every later one only of trades whose records are
 //! written. The writing itself is the keeper's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use crate::checkpoint::{CheckpointError, DirectoryLock, Identity, Keeper, Kept, 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::ledger::identity;
+use crate::cvd::CvdConfig;
+use crate::feed::endpoint::Endpoint;
 use crate::metrics::MonitoringMetrics;
 use crate::pipeline::{LaneState, Pipeline};
 use crate::report::events::Events;
 use crate::report::{OutputProgress, Reporter};
-use crate::snapshot::Stamp;
+use crate::snapshot::{Instrument, Market, Stamp};
 use crate::units::AggTradeId;
 
 /// How long the first record of a symbol waits for its checkpoint.
@@ -35,7 +38,11 @@ const COMPLAINT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Checkpoints {
     keeper: Keeper,
+    /// By number.
     lanes: Vec<Lane>,
+    /// Whose ids each market's stream carries, and what the numbers are computed with: of lanes that join later.
+    ledgers: BTreeMap<Market, String>,
+    calculator: CvdConfig,
     interval: Duration,
     /// Of so many parts of the time at most one is spent on saving.
     share: u32,
@@ -48,6 +55,30 @@ pub struct Checkpoints {
     waiting: Option<Waiting>,
     /// When a failure is told the next time; `None` while there is none.
     complain_at: Option<Instant>,
+}
+
+/// How many symbols are told one by one, and have a durable checkpoint before their first record.
+const FEW: usize = 10;
+
+/// What many symbols go on from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Resumption {
+    /// Symbols that go on from their checkpoints.
+    pub(crate) resumed: usize,
+    /// Symbols that have none.
+    pub(crate) anew: usize,
+    /// The age of the oldest of the checkpoints.
+    pub(crate) oldest: Duration,
+}
+
+fn identity_of(
+    instrument: &Instrument,
+    ledgers: &BTreeMap<Market, String>,
+    calculator: CvdConfig,
+) -> Identity {
+    let Instrument { market, symbol } = instrument.clone();
+    let ledger = ledgers.get(&market).cloned().unwrap_or_default();
+    Identity { ledger, market, symbol, calculator }
 }
 
 #[derive(Debug)]
@@ -68,13 +99,15 @@ struct Waiting {
 
 impl Checkpoints {
     /// Opens the state directory, if there is to be one, and lets every lane of the pipeline go on from its checkpoint.
-    /// `repairs` tells whether the trades since then can be fetched.
+    /// `endpoints`: where everything that may be followed comes from; `repairs` tells whether the trades since then can be
+    /// fetched.
     ///
     /// # Errors
     /// [`CheckpointError`]: the directory cannot be made, belongs to another process, or has checkpoints none of which
     /// can be used.
     pub fn open(
         config: &Config,
+        endpoints: &[Endpoint],
         pipeline: &mut Pipeline,
         clock: Clock,
         events: &Events,
@@ -85,35 +118,51 @@ impl Checkpoints {
         make_directory(directory).map_err(failed)?;
         let lock = DirectoryLock::take(directory)?;
         let mut store = Store::new(SystemDisk, directory);
+        let ledgers = endpoints.iter().map(|endpoint| (endpoint.market, identity(endpoint).to_owned()));
+        let (ledgers, calculator) = (ledgers.collect(), config.calculator);
         let mut lanes = Vec::new();
-        let symbols: Vec<_> = pipeline.all_ids().map(|ids| ids.symbol.clone()).collect();
-        for symbol in symbols {
-            let ledger = identity(&config.endpoint).to_owned();
-            let (market, calculator) = (config.market, config.calculator);
-            let identity = Identity { ledger, market, symbol: symbol.clone(), calculator };
+        let instruments: Vec<_> = pipeline.all_ids().map(|ids| ids.instrument.clone()).collect();
+        let (is_told_each, mut resumption) = (instruments.len() <= FEW, Resumption::default());
+        for instrument in &instruments {
+            let identity = identity_of(instrument, &ledgers, calculator);
             let loaded = store.load(&identity)?;
             let mut lane = Lane { identity: Arc::new(identity), epoch: 0, position: None };
             match &loaded {
-                None => events.begins_anew(&symbol, directory),
+                None if is_told_each => events.begins_anew(&instrument.symbol, directory),
+                None => resumption.anew += 1,
                 Some(loaded) => {
                     let state = &loaded.checkpoint.state;
+                    let symbol = instrument.symbol.clone();
                     pipeline.resume(state).map_err(|source| CheckpointError::Resume { symbol, source })?;
                     lane.epoch = state.epoch;
-                    events.resumed(loaded, since(clock.now(), loaded.checkpoint.saved_at_ms), repairs);
+                    let age = since(clock.now(), loaded.checkpoint.saved_at_ms);
+                    if is_told_each {
+                        events.resumed(loaded, age, repairs);
+                    } else {
+                        events.damaged_checkpoints(loaded);
+                        resumption.resumed += 1;
+                        resumption.oldest = resumption.oldest.max(age);
+                    }
                 }
             }
             lane.position = pipeline.position(lanes.len());
             lanes.push(lane);
         }
+        if !is_told_each {
+            events.many_resumed(&resumption, repairs);
+        }
         let interval = config.state.interval_for(lanes.len());
         let keeper = Keeper::start(store, Some(lock)).map_err(CheckpointError::Thread)?;
-        Ok(Some(Self::new(keeper, lanes, interval, clock)))
+        let checkpoints = Self::new(keeper, lanes, interval, clock);
+        Ok(Some(Self { ledgers, calculator, ..checkpoints }))
     }
 
     fn new(keeper: Keeper, lanes: Vec<Lane>, interval: Duration, clock: Clock) -> Self {
         Self {
             keeper,
             lanes,
+            ledgers: BTreeMap::new(),
+            calculator: CvdConfig::default(),
             interval,
             share: SHARE,
             clock,
@@ -124,8 +173,23 @@ impl Checkpoints {
         }
     }
 
+    /// A lane was opened, perhaps with a number that another one had: nothing of it is kept yet.
+    pub(super) fn opened(&mut self, at: usize, instrument: &Instrument) {
+        let identity = Arc::new(identity_of(instrument, &self.ledgers, self.calculator));
+        let lane = Lane { identity, epoch: 0, position: None };
+        // Lanes are opened in the order of their numbers.
+        match self.lanes.get_mut(at) {
+            Some(known) => *known = lane,
+            None => self.lanes.push(lane),
+        }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.states.retain(|(lane, _)| *lane != at);
+        }
+    }
+
     /// Before records are handed over: a symbol whose first trade may be among them has a durable checkpoint from right
-    /// before it, or it is said why not. The same when the exchange has begun to number anew.
+    /// before it, or it is said why not. The same when the exchange has begun to number anew. Of more than [`FEW`] symbols
+    /// the checkpoints follow as fast as the disk takes them.
     pub(super) async fn secure_first(&mut self, pipeline: &Pipeline, events: &Events) {
         if pipeline.epochs_begun() == self.epochs_begun {
             return;
@@ -145,7 +209,9 @@ impl Checkpoints {
                 saves.push(self.keeper.save(at, self.kept(at, state)));
             }
         }
-        if !saves.is_empty() && timeout(FIRST_LIMIT, join_all(saves)).await.is_err() {
+        // The records of many symbols cannot wait for so many files.
+        let waits = !saves.is_empty() && self.lanes.len() <= FEW;
+        if waits && timeout(FIRST_LIMIT, join_all(saves)).await.is_err() {
             events.checkpoint_late(FIRST_LIMIT);
         }
         self.tell(events);
@@ -249,6 +315,9 @@ impl Checkpoints {
     /// Says what has failed, at once and then once a minute; and when it is over.
     fn tell(&mut self, events: &Events) {
         let counts = self.keeper.counts();
+        for (file, now) in self.keeper.take_made_room() {
+            events.checkpoint_made_room(&file, &now);
+        }
         match self.keeper.take_failure() {
             Some(failure) => {
                 if self.complain_at.is_none_or(|at| Instant::now() >= at) {

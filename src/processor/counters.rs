@@ -2,7 +2,7 @@
 
 use super::Processor;
 use crate::metrics::MonitoringMetrics;
-use crate::repair::Repair;
+use crate::repair::Repairs;
 
 impl Processor<'_> {
     /// Every counter as it stands.
@@ -18,9 +18,9 @@ impl Processor<'_> {
             implausible_trades: ids.implausible,
             resets: ids.resets,
             held_trades: self.pipeline.held() as u64,
-            rest_calls: self.repair.as_ref().map_or(0, Repair::calls),
-            repair_calls: self.repair.as_ref().map_or(0, Repair::repair_calls),
-            rest_used_weight: self.repair.as_ref().map_or(0, Repair::used_weight),
+            rest_calls: self.repair.as_ref().map_or(0, Repairs::calls),
+            repair_calls: self.repair.as_ref().map_or(0, Repairs::repair_calls),
+            rest_used_weight: self.repair.as_ref().map_or(0, Repairs::used_weight),
             total_messages: counts.messages,
             parse_errors: counts.malformed,
             applied_trades: counts.applied,

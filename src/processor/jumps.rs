@@ -25,7 +25,7 @@ impl Processor<'_> {
         if let Some(repair) = &mut self.repair {
             repair.clock_offset(None);
             repair.clock_stepped();
-            repair.disturbed();
+            repair.disturbed(None);
         }
     }
 
@@ -33,7 +33,7 @@ impl Processor<'_> {
     fn stood_still(&mut self, jump: Jump) {
         self.events.time_jumped(jump);
         if let Some(repair) = &mut self.repair {
-            repair.disturbed();
+            repair.disturbed(None);
         }
     }
 }

@@ -102,6 +102,11 @@ impl LinkState {
         &self.settings
     }
 
+    /// So many symbols are followed from here on.
+    pub(super) fn carries(&mut self, symbols: usize) {
+        self.settings.symbols = symbols;
+    }
+
     /// A session opened. Of several only the first changes anything.
     pub(super) fn opened(&mut self, session: SessionId, now: u64) {
         if self.sessions.is_empty() {
@@ -168,6 +173,13 @@ impl LinkState {
     pub(super) fn unlisted(&mut self, symbols: BTreeSet<Symbol>) -> Vec<Symbol> {
         let before = std::mem::replace(&mut self.unlisted, symbols);
         self.unlisted.difference(&before).cloned().collect()
+    }
+
+    /// What is known of symbols is forgotten of those that come over another connection now, or over none.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&Symbol) -> bool) {
+        self.not_trading.retain(|symbol, _| !is_gone(symbol));
+        self.unlisted.retain(|symbol| !is_gone(symbol));
+        self.findings.retain(|_, (symbol, _)| !is_gone(symbol));
     }
 
     /// Once a second: how often trades come, of which so many have arrived by now.

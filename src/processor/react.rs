@@ -5,8 +5,8 @@ use super::run_state::RunState;
 use super::watch::News;
 use crate::decode::Control;
 use crate::pipeline::Event;
-use crate::report::Reporter;
 use crate::report::events::Events;
+use crate::report::{Reporter, SymbolRecord};
 use crate::snapshot::Snapshot;
 
 /// What an event of the pipeline means outside of it.
@@ -18,8 +18,8 @@ pub(super) fn react(
     on_trade: &mut Option<OnTrade>,
     state: &mut RunState,
 ) {
-    if let Some(watch) = &mut state.watch {
-        watch.heed(&event, reporter);
+    if let Some(watches) = &mut state.watches {
+        watches.heed(&event, reporter);
     }
     match event {
         Event::Trade(snapshot) => {
@@ -30,7 +30,7 @@ pub(super) fn react(
                     events.negative_latency(latency_ns, || state.clock_offset());
                 }
             }
-            if on_trade.is_some() || reporter.keeps_or_shows(snapshot.ordinal) {
+            if on_trade.is_some() || reporter.keeps_or_shows(snapshot.lane, snapshot.ordinal) {
                 show(&snapshot, reporter, on_trade);
             }
         }
@@ -47,7 +47,7 @@ fn show(snapshot: &Snapshot<'_>, reporter: &mut Reporter, on_trade: &mut Option<
         on_trade(snapshot);
     }
     reporter.keep(snapshot);
-    if reporter.shows(snapshot.ordinal) {
+    if reporter.shows(snapshot.lane, snapshot.ordinal) {
         reporter.trade(snapshot);
     }
 }
@@ -57,9 +57,25 @@ fn react_to_what_is_rare(event: Event<'_>, reporter: &mut Reporter, events: &Eve
     match event {
         Event::Trade(_) => {}
         Event::BadPoint { symbol, trade, bad } => events.bad_point(symbol, trade.id, bad.reason),
-        Event::Malformed { reason, text } => events.parse_error(reason, text),
+        Event::Malformed { session, reason, text } => {
+            events.parse_error(reason, text);
+            if state.unreadable.last() != Some(&session) {
+                state.unreadable.push(session);
+            }
+        }
         Event::Damaged(line) => events.damaged(line),
         Event::Control(Control::Ack { .. }) | Event::Link { .. } | Event::Other => {}
+        Event::LaneOpened { lane, instrument, why } => {
+            let at_ms = state.watches.as_ref().map(|watches| watches.now().wall_ms());
+            reporter.symbol(&SymbolRecord::Joined { instrument, why, at_ms });
+            state.opened.push((lane, instrument.clone()));
+            events.joined(instrument, why);
+        }
+        Event::LaneEnded { summary, why, .. } => {
+            events.ended(summary, why);
+            let at_ms = state.watches.as_ref().map(|watches| watches.now().wall_ms());
+            reporter.symbol(&SymbolRecord::Ended { summary, why, at_ms });
+        }
         Event::Control(Control::Error { code, msg, .. }) => events.control_error(code, &msg),
         Event::Unrequested { symbol } => events.unrequested(symbol),
         Event::Gap(gap) => reporter.gap(&gap),

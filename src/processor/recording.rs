@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::link_state::LinkSettings;
 use super::run_state::RunState;
-use super::watch::Watch;
-use super::{Processor, ProcessorError};
+use super::watches::Watches;
+use super::{Board, Processor, ProcessorError};
 use crate::bars::{BarBuilder, BarSpec, NotionalBars};
 use crate::config::{BarsConfig, RecordConfig};
 use crate::cvd::CvdConfig;
 use crate::metrics::MonitoringMetrics;
+use crate::movers::Movers;
 use crate::pipeline::{Pipeline, PipelineConfig, PipelineState, RestoreError, Wanted};
 use crate::recording::{RecordError, RecordSettings, Recorder};
 use crate::report::Scope;
 use crate::snapshot::{Market, TradeSource};
-use crate::source::Beginning;
-use crate::units::Symbol;
+use crate::source::{Beginning, Seat};
 
 /// The recording of a live run.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub enum BeginError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Settings {
     market: Market,
-    symbols: Vec<Symbol>,
+    seats: Vec<Seat>,
     z_window: usize,
     z_warmup: Option<usize>,
     /// Its bits: no reader of JSON may round it.
@@ -65,14 +65,17 @@ struct Settings {
     hold_size: usize,
     bars: Vec<BarSpec>,
     empty_bars: bool,
-    link: LinkSettings,
+    links: Vec<LinkSettings>,
 }
 
 /// Where the monitor stood.
 #[derive(Debug, Serialize, Deserialize)]
-struct State<P, W> {
+struct State<P, W, M> {
     pipeline: P,
-    watch: W,
+    watches: W,
+    /// Where many symbols are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    movers: Option<M>,
 }
 
 impl Recording {
@@ -102,15 +105,18 @@ impl Recording {
 impl Processor<'_> {
     /// Begins the recording, if there is to be one.
     pub(super) fn start_recording(&mut self, state: &RunState) -> Result<(), RecordError> {
-        let Self { recording: Some(recording), live: Some(live), pipeline, reporter, .. } = self else {
+        let Self { recording: Some(recording), live: Some(live), pipeline, reporter, board, .. } = self
+        else {
             return Ok(());
         };
-        let (Some(watch), Some(directory)) = (&state.watch, recording.config.dir.clone()) else {
+        let (Some(watches), Some(directory)) = (&state.watches, recording.config.dir.clone()) else {
             return Ok(());
         };
         let now = live.clock.now();
-        let Scope { market, symbols } = reporter.scope().clone();
-        let settings = Settings::of(pipeline.config(), symbols.clone(), watch.link.settings().clone());
+        let Scope { market, instruments } = reporter.scope();
+        let market = *market;
+        let symbols: Vec<_> = instruments.iter().map(|instrument| instrument.symbol.clone()).collect();
+        let settings = Settings::of(pipeline.config(), watches.settings());
         let RecordConfig { keep, limit, .. } = recording.config;
         let settings = RecordSettings {
             directory,
@@ -121,19 +127,19 @@ impl Processor<'_> {
             symbols,
             settings: json(&settings),
         };
-        recording.recorder = Some(Recorder::start(settings, now, state_of(pipeline, watch))?);
+        recording.recorder = Some(Recorder::start(settings, now, state_of(pipeline, watches, board))?);
         Ok(())
     }
 
     /// Once a second: a new segment when it is due, what is waiting to be written, and what there is to tell.
     pub(super) fn tend_recording(&mut self, state: &RunState) {
-        let Self { recording: Some(recording), live: Some(live), pipeline, events, .. } = self else {
+        let Self { recording: Some(recording), live: Some(live), pipeline, events, board, .. } = self else {
             return;
         };
-        let (Some(recorder), Some(watch)) = (&mut recording.recorder, &state.watch) else { return };
+        let (Some(recorder), Some(watches)) = (&mut recording.recorder, &state.watches) else { return };
         let now = live.clock.now();
         if recorder.due(now) {
-            recorder.rotate(now, state_of(pipeline, watch));
+            recorder.rotate(now, state_of(pipeline, watches, board));
         }
         recorder.flush(now);
         for notice in recorder.take_notices() {
@@ -145,9 +151,9 @@ impl Processor<'_> {
     #[inline]
     pub(super) fn hand_over_recorded(&mut self, state: &RunState) {
         if let Some(Recording { recorder: Some(recorder), .. }) = &mut self.recording
-            && let Some(watch) = &state.watch
+            && let Some(watches) = &state.watches
         {
-            recorder.flush(watch.now());
+            recorder.flush(watches.now());
         }
     }
 
@@ -171,7 +177,8 @@ impl Processor<'_> {
 
     fn restore(&mut self, beginning: &Beginning, state: &mut RunState) -> Result<(), BeginError> {
         let settings: Settings = serde_json::from_str(&beginning.settings)?;
-        let State { pipeline, watch }: State<PipelineState, Watch> = serde_json::from_str(&beginning.state)?;
+        let state_then: State<PipelineState, Watches, Movers> = serde_json::from_str(&beginning.state)?;
+        let State { pipeline, watches, movers } = state_then;
         let config = settings.pipeline_config();
         config.calculator.validate()?;
         let asked = state.asked_bars.get_or_insert_with(|| self.pipeline.config().bars.clone()).clone();
@@ -197,19 +204,26 @@ impl Processor<'_> {
         self.pipeline = pipeline;
         self.silence(self.silent_until.is_some_and(|until| beginning.at.wall_ns < until), state);
         self.limit_count(state);
-        let scope = Scope { market: settings.market, symbols: settings.symbols };
+        // Those that have joined since the run began are among them, those that have ended are not.
+        let instruments = self.pipeline.totals().map(|totals| totals.instrument.clone()).collect();
+        let scope = Scope { market: settings.market, instruments };
         self.reporter.watch(scope, self.pipeline.config().calculator);
-        state.watch = Some(watch);
+        self.board.go_on(movers);
+        state.watches = Some(watches);
         Ok(())
     }
 }
 
 impl Settings {
-    fn of(config: &PipelineConfig, symbols: Vec<Symbol>, link: LinkSettings) -> Self {
-        let PipelineConfig { market, calculator, repairs, hold_size, bars, .. } = config;
+    fn of(config: &PipelineConfig, links: Vec<LinkSettings>) -> Self {
+        let PipelineConfig { market, wanted, calculator, repairs, hold_size, bars, .. } = config;
+        let seats = match wanted {
+            Wanted::Only(seats) => seats.clone(),
+            Wanted::Everything => Vec::new(),
+        };
         Self {
             market: *market,
-            symbols,
+            seats,
             z_window: calculator.z_window,
             z_warmup: calculator.z_warmup,
             ema_alpha_bits: calculator.ema_alpha.to_bits(),
@@ -217,7 +231,7 @@ impl Settings {
             hold_size: *hold_size,
             bars: bars.iter().map(BarBuilder::spec).collect(),
             empty_bars: bars.iter().any(BarBuilder::makes_empty_bars),
-            link,
+            links,
         }
     }
 
@@ -225,7 +239,7 @@ impl Settings {
         PipelineConfig {
             market: self.market,
             frames_from: TradeSource::Stream,
-            wanted: Wanted::Only(self.symbols.clone()),
+            wanted: Wanted::Only(self.seats.clone()),
             calculator: CvdConfig {
                 z_window: self.z_window,
                 z_warmup: self.z_warmup,
@@ -234,6 +248,7 @@ impl Settings {
             repairs: self.repairs,
             hold_size: self.hold_size,
             bars: self.bars.iter().map(|spec| BarBuilder::new(*spec, self.empty_bars)).collect(),
+            counts_worth: true,
         }
     }
 }
@@ -247,8 +262,8 @@ pub(crate) fn recorded_bars(settings: &str) -> BarsConfig {
     })
 }
 
-fn state_of(pipeline: &Pipeline, watch: &Watch) -> String {
-    json(&State { pipeline: pipeline.memory(), watch })
+fn state_of(pipeline: &Pipeline, watches: &Watches, board: &Board) -> String {
+    json(&State { pipeline: pipeline.memory(), watches, movers: board.movers() })
 }
 
 fn json(value: &impl Serialize) -> String {

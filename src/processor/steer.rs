@@ -2,7 +2,7 @@
 
 use super::Processor;
 use super::run_state::RunState;
-use crate::feed::{Renewal, SessionId};
+use crate::feed::{Place, Renewal, SessionId, ShardId};
 use crate::pipeline::Overlap;
 use crate::report::LineRecord;
 use crate::snapshot::Stamp;
@@ -12,18 +12,19 @@ impl Processor<'_> {
     pub(super) fn steer(&mut self, state: &mut RunState, now: Stamp) {
         let Some(live) = &self.live else { return };
         let sessions = self.pipeline.live_sessions();
-        for session in sessions {
+        for session in &sessions {
             if self.pipeline.overlap(session.session, now) != Overlap::Waiting {
                 live.steering.overlapped(session.session);
             }
         }
         for silent in self.pipeline.silent_sessions(now) {
             if let Some(session) = sessions.iter().find(|session| session.session == silent) {
-                self.events.line_silent(session.line);
+                let among = (self.pipeline.shards() > 1).then(|| session.line.shard());
+                self.events.line_silent(Place { shard: among, copy: Some(session.line.copy()) });
             }
             live.steering.reconnect_session(silent);
         }
-        if let Some(lag) = state.lag.tick(sessions, state.clock_offset()) {
+        if let Some(lag) = state.lag.tick(&sessions, state.clock_offset()) {
             self.events.line_lags(lag.by);
             live.steering.renew(lag.session, Renewal::Lag);
         }
@@ -33,8 +34,13 @@ impl Processor<'_> {
     pub(super) fn line_records(&self) -> Vec<LineRecord> {
         match &self.live {
             Some(live) if live.redundancy > 1 => {
-                let (races, sessions) = (self.pipeline.races(), self.pipeline.live_sessions());
-                LineRecord::all(live.redundancy, races, sessions, live.clock.now())
+                let (pipeline, now) = (&self.pipeline, live.clock.now());
+                let (sessions, shards) = (pipeline.live_sessions(), pipeline.shards());
+                let of_shard = |shard| {
+                    let races = pipeline.races(shard).map_or(&[][..], |races| races);
+                    LineRecord::all(shard, shards > 1, live.redundancy, races, &sessions, now)
+                };
+                (0..).map(ShardId).take(shards).flat_map(of_shard).collect()
             }
             _ => Vec::new(),
         }

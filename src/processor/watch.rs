@@ -7,16 +7,21 @@ use serde::{Deserialize, Serialize};
 use super::link_state::{Change, LinkSettings, LinkState};
 use crate::decode::Control;
 use crate::feed::LinkChange;
+use crate::feed::ShardId;
 use crate::pipeline::{Event, Pipeline};
-use crate::report::{LinkStatus, Reporter, StateRecord, covered};
+use crate::report::{LinkStatus, Reporter, ShardScope, StateRecord, covered};
 use crate::silence::Finding;
 use crate::snapshot::{Coverage, Stamp, TradeSource};
 use crate::source::{Input, Note, Surroundings};
 use crate::units::Symbol;
 
-/// The connection as it is told, and when it is told again.
+/// The connection of a shard as it is told, and when it is told again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Watch {
+    shard: ShardId,
+    /// What it is called; `None` as long as it is the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<ShardScope>,
     pub(super) link: LinkState,
     /// What others know about the connection.
     pub(super) around: Surroundings,
@@ -28,8 +33,6 @@ pub(super) struct Watch {
     pub(super) coverage: Coverage,
     /// The changes of holes and doubts that were looked at.
     changes: u64,
-    /// There is one lane only, so that its coverage is everything's.
-    is_alone: bool,
     /// Trades that had arrived when that was last looked at.
     arrived: u64,
     /// When the last frame arrived.
@@ -54,11 +57,12 @@ const LAST_REMINDER: Duration = Duration::from_secs(60);
 
 impl Watch {
     /// Before the first input.
-    pub(super) fn new(settings: LinkSettings, now: Stamp) -> Self {
+    pub(super) fn new(shard: ShardId, settings: LinkSettings, now: Stamp) -> Self {
         Self {
-            is_alone: settings.symbols == 1,
+            shard,
+            place: None,
             link: LinkState::new(settings, now.mono_ns),
-            around: Surroundings::default(),
+            around: Surroundings { shard, ..Surroundings::default() },
             now,
             remind_at: later(now, FIRST_REMINDER),
             reminder: FIRST_REMINDER,
@@ -70,9 +74,21 @@ impl Watch {
         }
     }
 
-    /// The last moment that an input told.
-    pub(super) fn now(&self) -> Stamp {
-        self.now
+    /// Other symbols come over the connection from here on.
+    pub(super) fn seat(&mut self, pipeline: &Pipeline) {
+        let (shard, market) = (self.shard, pipeline.market_of(self.shard));
+        self.link.carries(pipeline.coverages_of(shard).count());
+        self.link.forget(|symbol| pipeline.shard_of(market, symbol) != Some(shard));
+    }
+
+    /// It is one of several.
+    pub(super) fn is_one_of_several(&mut self, pipeline: &Pipeline) {
+        let symbols = self.link.settings().symbols;
+        self.place = Some(ShardScope { shard: self.shard, market: pipeline.market_of(self.shard), symbols });
+    }
+
+    pub(super) fn settings(&self) -> &LinkSettings {
+        self.link.settings()
     }
 
     /// Whether trades are known to arrive, so that another one changes nothing.
@@ -96,9 +112,10 @@ impl Watch {
             Input::Link(event) => {
                 self.absorb(pipeline);
                 self.now = event.at;
-                self.coverage = covered(pipeline.coverages());
+                self.coverage = covered(pipeline.coverages_of(self.shard));
             }
             Input::Reply(reply) => self.now = reply.at,
+            Input::Roster(change) => self.now = change.at,
             Input::Tick(now) | Input::Note(Note::Second(now) | Note::Silence { at: now, .. }) => {
                 self.now = *now
             }
@@ -119,7 +136,7 @@ impl Watch {
             Event::Trade(snapshot)
                 if !self.is_streaming() && self.from_stream && snapshot.source == TradeSource::Stream =>
             {
-                if self.is_alone {
+                if self.link.settings().symbols == 1 {
                     self.coverage = *snapshot.coverage;
                 }
                 self.link.traded(self.arrived_at);
@@ -152,8 +169,8 @@ impl Watch {
         if self.from_stream && !self.is_streaming() && self.absorb(pipeline) {
             self.look(reporter);
         }
-        if pipeline.changes() != self.changes {
-            self.changes = pipeline.changes();
+        if pipeline.changes(self.shard) != self.changes {
+            self.changes = pipeline.changes(self.shard);
             self.cover(pipeline, reporter);
         }
         if let Input::Note(note) = input {
@@ -163,12 +180,17 @@ impl Watch {
 
     /// Records the state.
     fn tell(&self, reporter: &mut Reporter) {
+        if self.link.settings().symbols == 0 {
+            // All have left; nobody waits for anything here.
+            return;
+        }
         reporter.state(&StateRecord {
             status: self.link.status,
             seconds: self.now.mono_ns.saturating_sub(self.link.since) as f64 / 1e9,
             cause: self.link.cause.as_ref(),
             at_ms: Some(self.now.wall_ms()),
             coverage: self.coverage,
+            shard: self.place,
         });
     }
 
@@ -176,29 +198,37 @@ impl Watch {
         self.absorb(pipeline);
         match note {
             Note::Second(_) => {
-                self.coverage = covered(pipeline.coverages());
+                self.coverage = covered(pipeline.coverages_of(self.shard));
                 self.link.count(self.arrived, self.now.mono_ns);
                 self.look(reporter);
                 self.remind(reporter);
             }
-            Note::Around(around) => self.around = around.clone(),
+            Note::Around(around) => {
+                if around.shard == self.shard {
+                    self.around = around.clone();
+                }
+            }
             Note::Silence { lane, symbol, finding, .. } => {
                 if self.link.found(*lane, symbol, *finding, self.now.mono_ns) {
                     news.push(News::NotDelivered(symbol.clone(), *finding));
                 }
                 self.look(reporter);
             }
-            Note::Listed { not_trading, unlisted } => {
-                let halted = self.link.not_trading(not_trading.clone()).into_iter();
+            Note::Listed { market, not_trading, unlisted } => {
+                let is_here = |symbol: &Symbol| pipeline.shard_of(*market, symbol) == Some(self.shard);
+                let halted = not_trading.iter().filter(|(symbol, _)| is_here(symbol));
+                let halted = halted.map(|(symbol, status)| (symbol.clone(), status.clone())).collect();
+                let gone = unlisted.iter().filter(|symbol| is_here(symbol)).cloned().collect();
+                let halted = self.link.not_trading(halted).into_iter();
                 news.extend(halted.map(|(symbol, status)| News::NotTrading(symbol, status)));
-                news.extend(self.link.unlisted(unlisted.clone()).into_iter().map(News::Unlisted));
+                news.extend(self.link.unlisted(gone).into_iter().map(News::Unlisted));
             }
         }
     }
 
     /// Takes in that trades have arrived since the last look; whether any have.
     fn absorb(&mut self, pipeline: &Pipeline) -> bool {
-        let arrived = pipeline.counts().arrived();
+        let arrived = pipeline.arrived(self.shard);
         let any = arrived > self.arrived;
         if any {
             self.arrived = arrived;
@@ -210,7 +240,7 @@ impl Watch {
     /// Tells the world what new holes make of the numbers.
     #[cold]
     fn cover(&mut self, pipeline: &Pipeline, reporter: &mut Reporter) {
-        let coverage = covered(pipeline.coverages());
+        let coverage = covered(pipeline.coverages_of(self.shard));
         let has_changed = coverage.quality != self.coverage.quality;
         self.coverage = coverage;
         if has_changed {

@@ -94,6 +94,11 @@ impl WeightBudget {
         self.ceiling
     }
 
+    /// How many requests for the newest trade a minute may have.
+    pub const fn probes_per_minute(&self) -> u64 {
+        self.ceiling * PROBE_PERCENT / 100 / self.cost
+    }
+
     /// The weight used in this minute: what the exchange told, and our requests since.
     pub fn used_weight(&self, now: Stamp) -> u64 {
         self.window.at(now).used

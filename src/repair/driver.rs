@@ -1,6 +1,8 @@
 //! The thin async shell around the repair: reads the clock, sends one request at a time, hands the answers on.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod watch;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +10,17 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::errands::Errands;
+use super::errands::{Errand, Errands};
+use super::looks::Looks;
+use super::progress::Progress;
 use super::rest::{Listed, RestClient, ServerTime};
-use super::{Answer, Ask, Kind, Notice, Page, Planner, Reply, RestError, Step, Tail, TailWatch};
+use super::shards::Shards;
+use super::{Answer, Ask, Outcome, Page, Planner, RestError, Step};
 use crate::clock::{Clock, ClockOffset};
-use crate::feed::{LinkChange, LinkEvent, SessionId, Steering};
+use crate::feed::{LinkEvent, SessionId, Steering};
 use crate::pipeline::LaneIds;
-use crate::silence::{Finding, Newest};
-use crate::snapshot::Stamp;
-use crate::units::{AggTradeId, Symbol, UnixMillis};
-
-/// Ticks after which suspicious ids that are still there are asked about again.
-const DOUBT_AGAIN: u64 = 5;
+use crate::silence::Newest;
+use crate::snapshot::{Market, Stamp};
 
 /// An answer to "what time is it" that takes longer tells nothing, and holds up what is missing.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
@@ -43,15 +44,18 @@ enum Brought {
         received: Stamp,
         result: Result<ServerTime, RestError>,
     },
-    Listings(Result<Vec<Listed>, RestError>),
+    Listings(Market, Result<Vec<Listed>, RestError>),
 }
 
-/// Asks REST for what is missing, and whether anything is.
+/// Asks REST for what is missing, and whether anything is, for the lanes of the markets that share a weight.
 pub struct Repair {
     planner: Planner,
-    tail: TailWatch,
-    /// `None` while it travels with a request.
-    client: Option<RestClient>,
+    shards: Shards,
+    looks: Looks,
+    progress: Progress,
+    markets: Vec<Market>,
+    /// One for each market, without the one that travels with a request.
+    clients: Vec<RestClient>,
     flight: Option<Flight>,
     errands: Errands,
     /// Trades are missing while the request in flight asks for something else.
@@ -60,17 +64,8 @@ pub struct Repair {
     trouble: Option<String>,
     clock: Clock,
     steering: Steering,
-    /// The sessions that are up.
-    sessions: BTreeSet<SessionId>,
     /// Lanes with suspicious ids: the newest id is asked for them, not for a lost tail.
     doubtful: BTreeSet<usize>,
-    /// The newest ids known, lane by lane, as of the last tick.
-    heads: Vec<Option<AggTradeId>>,
-    symbols: Vec<Symbol>,
-    /// Lanes of which the present connection let trades pass, and up to which id.
-    undelivered: BTreeMap<usize, AggTradeId>,
-    /// Something was lost on our side since the last tick.
-    disturbed: bool,
     ticks: u64,
     /// There is nothing to do until something is wanted: no reason to read the clock for every burst.
     idle: bool,
@@ -78,68 +73,32 @@ pub struct Repair {
     outcomes: VecDeque<Outcome>,
 }
 
-/// What comes of asking.
-#[derive(Debug)]
-pub enum Outcome {
-    /// An answer for the pipeline.
-    Reply(Reply),
-    /// Something that the operator should know.
-    Notice(Notice),
-    /// A request failed that will be made again.
-    Failed(RestError),
-    /// The market trades on, but the connection delivers nothing of it. It is being replaced; the reply is for the
-    /// pipeline.
-    Broken {
-        /// The symbol.
-        symbol: Symbol,
-        /// The newest id at the exchange.
-        newest: AggTradeId,
-        /// The newest one here.
-        ours: Option<AggTradeId>,
-        /// What it means for the pipeline.
-        reply: Reply,
-    },
-    /// What REST says about the silence of a lane.
-    Silence {
-        /// The lane.
-        lane: usize,
-        /// Its symbol.
-        symbol: Symbol,
-        /// What it says.
-        finding: Finding,
-    },
-    /// The exchange told its time.
-    Clock {
-        /// When it was asked.
-        sent: Stamp,
-        /// When the answer came.
-        received: Stamp,
-        /// What its clock showed between the two.
-        server: UnixMillis,
-    },
-    /// The symbols that the exchange lists.
-    Listings(Vec<Listed>),
-}
-
 impl Repair {
-    /// A repair over `client`; `steering` ends the session of a connection that has gone mute.
-    pub fn new(planner: Planner, client: RestClient, clock: Clock, steering: Steering) -> Self {
+    /// A repair over `clients`, one for each market that shares the weight of `planner`; `steering` ends the sessions of
+    /// a shard that has gone mute.
+    pub fn new(
+        planner: Planner,
+        clients: impl IntoIterator<Item = RestClient>,
+        clock: Clock,
+        steering: Steering,
+    ) -> Self {
+        let clients: Vec<_> = clients.into_iter().collect();
+        let markets: Vec<_> = clients.iter().map(RestClient::market).collect();
+        let looks_per_minute = planner.probes_per_minute();
         Self {
             planner,
-            tail: TailWatch::default(),
-            client: Some(client),
+            shards: Shards::new(looks_per_minute),
+            looks: Looks::new(looks_per_minute),
+            progress: Progress::default(),
+            errands: Errands::new(markets.iter().copied()),
+            markets,
+            clients,
             flight: None,
-            errands: Errands::new(),
             urgent: Arc::default(),
             trouble: None,
             clock,
             steering,
-            sessions: BTreeSet::new(),
             doubtful: BTreeSet::new(),
-            heads: Vec::new(),
-            symbols: Vec::new(),
-            disturbed: false,
-            undelivered: BTreeMap::new(),
             ticks: 0,
             idle: false,
             outcomes: VecDeque::new(),
@@ -149,53 +108,67 @@ impl Repair {
     /// Watches silences for a feed that ends a session without data for so long, unless somebody vouches for it.
     #[must_use]
     pub fn with_heartbeat(mut self, heartbeat_timeout: Duration) -> Self {
-        self.tail = TailWatch::new(heartbeat_timeout);
+        self.shards = self.shards.with_heartbeat(heartbeat_timeout);
         self
+    }
+
+    /// Asks for everything but the time, which somebody else does.
+    #[must_use]
+    pub fn without_time(mut self) -> Self {
+        self.errands.without_time();
+        self
+    }
+
+    /// Whether it asks about the lanes of a market.
+    pub fn asks(&self, market: Market) -> bool {
+        self.markets.contains(&market)
     }
 
     /// The holes or the doubts of a lane have changed.
     pub fn want(&mut self, lane: usize, ids: &LaneIds<'_>) {
+        if !self.asks(ids.instrument.market) {
+            return;
+        }
         self.idle = false;
         let now = self.clock.now();
-        self.planner.want(lane, ids.symbol, &ids.holes, now);
-        if !ids.holes.is_empty() {
+        let misses = !ids.holes.is_empty();
+        if misses {
+            self.shards.meet(ids);
+            self.planner.liquidity(lane, self.shards.trades_per_hour(lane));
             self.urgent.notify_one();
         }
+        self.planner.want(lane, &ids.instrument.symbol, &ids.holes, now);
+        self.progress.lane(lane, misses, self.planner.repair_calls(), now);
         if !ids.in_doubt {
             self.doubtful.remove(&lane);
         } else if self.doubtful.insert(lane) {
-            self.planner.probe(lane, ids.symbol, now);
+            self.shards.meet(ids);
+            self.planner.probe(lane, &ids.instrument.symbol, now);
         }
     }
 
-    /// A session opened or closed, while the lanes stood like this. With several of them only the first that opens
-    /// raises doubts about what was before, and only the last that closes ends the watch: another line, or a hand-over,
-    /// asks nothing.
+    /// A session opened or closed, while the lanes stood like this. With several sessions of a shard only the first that
+    /// opens raises doubts about what was before, and only the last that closes ends the watch: another line, or a
+    /// hand-over, asks nothing.
     pub fn link<'a>(&mut self, event: &LinkEvent, lanes: impl Iterator<Item = LaneIds<'a>>) {
         let now = self.clock.now();
-        match event.change {
-            LinkChange::Opened => {
-                let is_first = self.sessions.is_empty();
-                if self.sessions.insert(event.session) && is_first {
-                    // Where each lane stood before: while the link is down, nothing follows from looking.
-                    for (lane, ids) in lanes.enumerate() {
-                        self.tail.tick(lane, ids.newest, !ids.holes.is_empty(), now);
-                    }
-                    self.tail.opened(now);
-                    self.undelivered.clear();
-                }
+        if self.shards.is_first(event) {
+            // Where each lane stood before: while the link is down, nothing follows from looking.
+            let shard = event.line.shard();
+            let mut traded = 0;
+            for ids in lanes.filter(|ids| ids.shard == shard && self.markets.contains(&ids.instrument.market))
+            {
+                traded += usize::from(ids.newest.is_some());
+                self.shards.see(&ids, now);
             }
-            LinkChange::Closed => {
-                if self.sessions.remove(&event.session) && self.sessions.is_empty() {
-                    self.tail.closed();
-                }
-            }
+            self.progress.opened(traded, now);
         }
+        self.shards.link(event, now);
     }
 
     /// How far our wall clock is from the exchange's, as far as it is known now.
     pub fn clock_offset(&mut self, offset: Option<ClockOffset>) {
-        self.tail.clock_offset(offset);
+        self.shards.clock_offset(offset);
         self.planner.clock_offset(offset);
     }
 
@@ -211,65 +184,10 @@ impl Repair {
         self.trouble.as_deref()
     }
 
-    /// Something was lost on our side: whether it was the newest, only REST can tell.
-    pub fn disturbed(&mut self) {
-        self.disturbed = true;
-    }
-
-    /// Once a second: looks for lanes whose silence should be questioned.
-    pub fn tick<'a>(&mut self, lanes: impl Iterator<Item = LaneIds<'a>>) {
-        let now = self.clock.now();
-        if std::mem::take(&mut self.disturbed) {
-            self.tail.disturbed(now);
-        }
-        self.heads.clear();
-        self.ticks += 1;
-        self.idle = false;
-        for (lane, ids) in lanes.enumerate() {
-            self.heads.push(ids.newest);
-            if self.symbols.len() <= lane {
-                self.symbols.push(ids.symbol.clone());
-            }
-            // The first question about it may have remained without an answer.
-            if ids.in_doubt && self.ticks.is_multiple_of(DOUBT_AGAIN) {
-                self.doubtful.insert(lane);
-                self.planner.probe(lane, ids.symbol, now);
-            }
-            match self.tail.tick(lane, ids.newest, !ids.holes.is_empty(), now) {
-                Tail::Quiet | Tail::Wait | Tail::Agreed => {}
-                Tail::Probe => {
-                    if ids.newest.is_none() {
-                        self.errands.is_silent(now);
-                    }
-                    self.planner.probe(lane, ids.symbol, now);
-                }
-                Tail::Behind(id) => {
-                    self.undelivered.insert(lane, id);
-                    let reply = Reply { lane, at: now, answer: Answer::Newest(id) };
-                    self.outcomes.push_back(Outcome::Reply(reply));
-                }
-                Tail::Mute(newest) => {
-                    self.not_delivered(lane, newest, &ids);
-                    self.undelivered.insert(lane, newest);
-                    if ids.newest.is_some() {
-                        let reply = Reply { lane, at: now, answer: Answer::Newest(newest) };
-                        self.outcomes.push_back(Outcome::Reply(reply));
-                    }
-                }
-                Tail::Broken(newest) => {
-                    self.steering.reconnect();
-                    self.not_delivered(lane, newest, &ids);
-                    let reply = Reply { lane, at: now, answer: Answer::Newest(newest) };
-                    let (symbol, ours) = (ids.symbol.clone(), ids.newest);
-                    self.outcomes.push_back(Outcome::Broken { symbol, newest, ours, reply });
-                }
-            }
-        }
-    }
-
-    fn not_delivered(&mut self, lane: usize, newest: AggTradeId, ids: &LaneIds<'_>) {
-        let finding = Finding::NotDelivered { newest, ours: ids.newest };
-        self.outcomes.push_back(Outcome::Silence { lane, symbol: ids.symbol.clone(), finding });
+    /// Something was lost on our side, of what this session brought, or of any: whether it was the newest, only REST can
+    /// tell.
+    pub fn disturbed(&mut self, session: Option<SessionId>) {
+        self.shards.disturbed(session);
     }
 
     /// Requests that asked for missing trades.
@@ -304,9 +222,15 @@ impl Repair {
                 return Outcome::Notice(notice);
             }
             let until = match self.planner.next(now) {
-                Step::Reply(reply) => return Outcome::Reply(reply),
+                Step::Reply(reply) => {
+                    if matches!(reply.answer, Answer::GaveUp { .. }) {
+                        self.progress.gave_up(reply.lane);
+                    }
+                    return Outcome::Reply(reply);
+                }
                 Step::Ask(request) => {
-                    self.fly(|mut client| {
+                    let market = self.shards.instrument(request.lane).map(|instrument| instrument.market);
+                    self.fly(market, |mut client| {
                         Box::pin(async move {
                             let result = client.fetch(&request).await;
                             let newest = request.ask == Ask::Newest;
@@ -323,7 +247,7 @@ impl Repair {
                 biased;
                 (client, brought) = landing(&mut self.flight) => {
                     self.flight = None;
-                    self.client = Some(client);
+                    self.clients.push(client);
                     if let Some(outcome) = self.landed(brought) {
                         return outcome;
                     }
@@ -333,39 +257,47 @@ impl Repair {
         }
     }
 
-    fn fly(&mut self, request: impl FnOnce(RestClient) -> Flight) {
-        if let Some(client) = self.client.take() {
+    /// Sends a request to a market; `None` for any.
+    fn fly(&mut self, market: Option<Market>, request: impl FnOnce(RestClient) -> Flight) {
+        let place =
+            self.clients.iter().position(|client| market.is_none_or(|market| client.market() == market));
+        if let Some(place) = place {
+            let client = self.clients.remove(place);
             self.flight = Some(request(client));
         }
     }
 
     /// Asks for the time or the listings, if that is due and nothing else is under way.
     fn run_errand(&mut self, now: Stamp) {
-        let Some(kind) = self.errands.due(now).filter(|_| self.flight.is_none()) else { return };
-        if !self.planner.errand(kind, now) {
+        let Some(errand) = self.errands.due(now).filter(|_| self.flight.is_none()) else { return };
+        if !self.planner.errand(errand.kind(), now) {
             return;
         }
         let clock = self.clock;
         self.urgent = Arc::default();
         let urgent = Arc::clone(&self.urgent);
-        self.fly(|mut client| match kind {
-            Kind::Listings => Box::pin(async move {
-                let result = making_way(&urgent, client.listings()).await;
-                (client, Brought::Listings(result))
+        match errand {
+            Errand::Listings(market) => self.fly(Some(market), |mut client| {
+                Box::pin(async move {
+                    let result = making_way(&urgent, client.listings()).await;
+                    (client, Brought::Listings(market, result))
+                })
             }),
-            _ => Box::pin(async move {
-                let mut sent = clock.now();
-                let asking = async {
-                    client.connect().await?;
-                    sent = clock.now();
-                    client.time().await
-                };
-                let result = timeout(TIME_LIMIT, making_way(&urgent, asking)).await;
-                let late = |_elapsed| Err(RestError::Passing("the time came too late".into()));
-                let result = result.unwrap_or_else(late);
-                (client, Brought::Time { sent, received: clock.now(), result })
+            Errand::Time => self.fly(self.markets.first().copied(), |mut client| {
+                Box::pin(async move {
+                    let mut sent = clock.now();
+                    let asking = async {
+                        client.connect().await?;
+                        sent = clock.now();
+                        client.time().await
+                    };
+                    let result = timeout(TIME_LIMIT, making_way(&urgent, asking)).await;
+                    let late = |_elapsed| Err(RestError::Passing("the time came too late".into()));
+                    let result = result.unwrap_or_else(late);
+                    (client, Brought::Time { sent, received: clock.now(), result })
+                })
             }),
-        });
+        }
     }
 
     fn landed(&mut self, brought: Brought) -> Option<Outcome> {
@@ -387,46 +319,21 @@ impl Repair {
                 }
             }
             Brought::Time { sent, received, result } => {
-                self.errands.answered(Kind::Time, result.as_ref().err(), now);
+                self.errands.answered(Errand::Time, result.as_ref().err(), now);
                 let server = result.as_ref().ok().map(|time| time.at);
                 self.planner.errand_answered(result.map(|time| time.used_weight), now);
                 server.map(|server| Outcome::Clock { sent, received, server })
             }
-            Brought::Listings(result) => {
-                self.errands.answered(Kind::Listings, result.as_ref().err(), now);
+            Brought::Listings(market, result) => {
+                self.errands.answered(Errand::Listings(market), result.as_ref().err(), now);
                 let (listed, result) = match result {
                     Ok(listed) => (Some(listed), Ok(None)),
                     Err(error) => (None, Err(error)),
                 };
                 self.planner.errand_answered(result, now);
-                listed.map(Outcome::Listings)
+                listed.map(|listed| Outcome::Listings { market, listed })
             }
         }
-    }
-
-    /// The newest id is news for the pipeline only where it confirms suspicious ones; otherwise the watch waits whether
-    /// the stream brings it.
-    fn judge(&mut self, lane: usize, newest: Option<Newest>, now: Stamp) -> Option<Reply> {
-        if let Some(newest) = newest
-            && self.doubtful.remove(&lane)
-        {
-            return Some(Reply { lane, at: now, answer: Answer::Confirm(newest.id) });
-        }
-        let head = self.heads.get(lane).copied().flatten();
-        if self.tail.newest(lane, newest, head, now) == Tail::Agreed {
-            self.errands.is_silent(now);
-            // A connection that let something pass is no witness until it has brought something newer.
-            if head.is_some_and(|head| self.undelivered.get(&lane).is_some_and(|id| head > *id)) {
-                self.undelivered.remove(&lane);
-            }
-            if self.undelivered.is_empty() && self.tail.vouches(now) {
-                self.steering.vouch();
-            }
-            if let Some(symbol) = self.symbols.get(lane).cloned() {
-                self.outcomes.push_back(Outcome::Silence { lane, symbol, finding: Finding::Quiet(newest) });
-            }
-        }
-        None
     }
 }
 
@@ -463,57 +370,4 @@ async fn at(clock: Clock, mono_ns: Option<u64>) {
 
 #[cfg(test)]
 #[cfg(feature = "exchange")]
-mod tests {
-    use super::*;
-    use crate::exchange::{Act, Exchange};
-    use crate::feed::LineId;
-    use crate::repair::WeightBudget;
-    use crate::repair::rest::RestBase;
-    use crate::snapshot::Market;
-
-    /// How often REST is asked in two minutes in which nobody trades, sessions opening (`true`) and closing at these
-    /// seconds.
-    async fn asked(links: &[(u64, u64, bool)]) -> u64 {
-        let exchange = Exchange::builder()
-            .in_memory()
-            .script([Act::SkipIds(5)])
-            .start()
-            .await
-            .expect("memory has ports");
-        exchange.wait_for(|stats| stats.script_finished).await;
-        let symbol = Symbol::new("BTCUSDT").expect("a symbol");
-        let newest = exchange.ledger().last_id(&symbol);
-        let clock = Clock::simulated(0);
-        let base = RestBase::parse(&exchange.rest_url(), false).expect("an address");
-        let client = RestClient::new(exchange.network(), base, Market::UsdM);
-        let planner = Planner::new(WeightBudget::of(Market::UsdM), Duration::from_secs(60));
-        let mut repair = Repair::new(planner, client, clock, Steering::default());
-        let lanes =
-            || std::iter::once(LaneIds { symbol: &symbol, newest, holes: Vec::new(), in_doubt: false });
-        for second in 0..120 {
-            for (_, session, opens) in links.iter().filter(|(at, ..)| *at == second) {
-                let change = if *opens { LinkChange::Opened } else { LinkChange::Closed };
-                let (line, session) = (LineId(0), SessionId(*session));
-                repair.link(&LinkEvent { line, session, at: clock.now(), change }, lanes());
-            }
-            repair.tick(lanes());
-            let next_second = tokio::time::Instant::now() + Duration::from_secs(1);
-            while timeout(next_second - tokio::time::Instant::now(), repair.next()).await.is_ok() {}
-        }
-        assert_eq!(repair.repair_calls(), 0);
-        exchange.stop().await.expect("the ports work to the end");
-        repair.calls()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_second_line_and_a_hand_over_ask_rest_nothing_and_a_lost_connection_does() {
-        let alone = asked(&[(0, 1, true)]).await;
-        let second_line = asked(&[(0, 1, true), (50, 2, true), (70, 2, false)]).await;
-        let handed_over =
-            asked(&[(0, 1, true), (50, 2, true), (51, 1, false), (90, 3, true), (91, 2, false)]).await;
-        let lost = asked(&[(0, 1, true), (50, 1, false), (51, 2, true)]).await;
-        assert_eq!((second_line, handed_over), (alone, alone));
-        assert!(lost > alone, "{lost} and {alone}");
-        assert!((5..20).contains(&alone), "{alone}");
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::hole::{Outcome, State, Tracked, after, nanos};
-use super::{Ask, Hole};
+use super::{Ask, Hole, PAGE_ROWS};
 use crate::snapshot::Stamp;
 use crate::units::{AggTradeId, IdRange, Symbol};
 
@@ -22,6 +22,8 @@ pub(super) struct Lane {
     pub(super) symbol: Symbol,
     /// Ascending and disjoint.
     pub(super) holes: Vec<Tracked>,
+    /// The time of its holes is counted up to here.
+    counted: u64,
     /// Up to this id its holes had their turn.
     turn: AggTradeId,
     pub(super) probe: Option<Probe>,
@@ -49,13 +51,16 @@ pub(super) struct Flight {
     /// The hole it was made for; `None` for the newest trade.
     pub(super) hole: Option<IdRange>,
     pub(super) at: Stamp,
+    /// The lane has ended meanwhile.
+    pub(super) is_void: bool,
 }
 
 impl Lane {
-    pub(super) fn new(symbol: &Symbol) -> Self {
+    pub(super) fn new(symbol: &Symbol, now: Stamp) -> Self {
         Self {
             symbol: symbol.clone(),
             holes: Vec::new(),
+            counted: now.mono_ns,
             turn: AggTradeId(i64::MIN),
             probe: None,
             refusal: None,
@@ -65,6 +70,17 @@ impl Lane {
     /// Takes over the holes the pipeline has now, without those that are out of order or overlap: of two that did,
     /// one could never be told from the other. `hold`: nobody is to be asked before.
     pub(super) fn want(&mut self, holes: &[Hole], hold: Option<u64>, now: Stamp) {
+        let is_same = self.holes.iter().map(|tracked| &tracked.hole).eq(holes);
+        if !is_same {
+            self.replace(holes, hold, now);
+        }
+        for Tracked { state, .. } in &mut self.holes {
+            state.given_up = state.given_up.filter(|at| now.mono_ns.saturating_sub(*at) < nanos(TOLD_AGAIN));
+        }
+    }
+
+    /// Other holes take the place of those that were worked on, and take over what is known of them.
+    fn replace(&mut self, holes: &[Hole], hold: Option<u64>, now: Stamp) {
         let old = std::mem::take(&mut self.holes);
         let came: Vec<bool> = old.iter().map(|o| !is_within(&o.hole.ids, holes)).collect();
         let fresh = |hole| {
@@ -86,9 +102,31 @@ impl Lane {
             .take(HOLES_PER_LANE)
             .map(|hole| Tracked::from_old(*hole, &old, &came, now).unwrap_or_else(|| fresh(*hole)))
             .collect();
-        for Tracked { state, .. } in &mut self.holes {
-            state.given_up = state.given_up.filter(|at| now.mono_ns.saturating_sub(*at) < nanos(TOLD_AGAIN));
+    }
+
+    /// Adds the time since this was called last: all of it while a request for the lane is in flight, else that of
+    /// pauses, from a moment on.
+    pub(super) fn count_time(&mut self, is_flying: bool, counts_from: u64, now: Stamp) {
+        let from = self.counted;
+        self.counted = from.max(now.mono_ns);
+        let all = is_flying.then_some(now.mono_ns.saturating_sub(from));
+        self.holes.iter_mut().for_each(|t| t.state.count(all, counts_from.max(from), now));
+    }
+
+    /// How many pages it takes at least to bring what is missing, if REST has everything.
+    pub(super) fn requests_left(&self) -> u64 {
+        let page = i64::from(PAGE_ROWS);
+        let (mut pages, mut through) = (0, i64::MIN);
+        for Tracked { hole, .. } in self.holes.iter().filter(|t| t.state.given_up.is_none()) {
+            let from = hole.ids.from.0.max(through.saturating_add(1));
+            if from <= hole.ids.to.0 {
+                let more = hole.ids.to.0.abs_diff(from) / u64::from(PAGE_ROWS) + 1;
+                pages += more;
+                through =
+                    from.saturating_add(page.saturating_mul(i64::try_from(more).unwrap_or(i64::MAX)) - 1);
+            }
         }
+        pages
     }
 
     pub(super) fn is_idle(&self) -> bool {

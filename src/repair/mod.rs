@@ -9,9 +9,14 @@ mod driver;
 mod errands;
 mod hole;
 mod lane;
+mod looks;
 mod notice;
+mod outcome;
 mod plan;
+mod pools;
+mod progress;
 pub mod rest;
+mod shards;
 #[cfg(test)]
 mod stories;
 mod tail;
@@ -23,12 +28,14 @@ use crate::trade::AggTrade;
 use crate::units::{AggTradeId, IdRange, Symbol, UnixMillis};
 
 pub use budget::{CEILING_PERCENT, Kind, LONGEST_BAN, PROBE_PERCENT, SHORTEST_BAN, Until, WeightBudget};
-pub use driver::{Outcome, Repair};
+pub use driver::Repair;
 pub use hole::{PAGE_ROWS, PAUSES};
 pub use lane::HOLES_PER_LANE;
 pub use notice::Notice;
+pub use outcome::Outcome;
 pub use plan::{Planner, Step};
-pub use tail::{Tail, TailWatch};
+pub use pools::Repairs;
+pub use tail::{Crowd, Tail, TailWatch, Urgency};
 
 /// Ids of a lane that are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

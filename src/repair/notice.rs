@@ -38,6 +38,40 @@ pub enum Notice {
         /// For how long from now.
         wait: Duration,
     },
+    /// Connections opened whose many symbols may have missed trades: what asking for them takes at most, if each needs
+    /// one request.
+    ManyMayMiss {
+        /// How many symbols.
+        lanes: usize,
+        /// The weight of a request.
+        cost: u64,
+        /// The weight per minute that is not exceeded.
+        ceiling: u64,
+        /// How long about.
+        about: Duration,
+    },
+    /// Many symbols were cut off, and not all of them are whole again. Told every ten seconds.
+    ManyMissing {
+        /// Symbols that missed something in this outage.
+        cut_off: usize,
+        /// Those among them that miss something now.
+        left: usize,
+        /// The weight per minute that is not exceeded.
+        ceiling: u64,
+        /// How long it takes about.
+        about: Duration,
+    },
+    /// The last of many symbols that were cut off has nothing to wait for any more.
+    ManyWhole {
+        /// Symbols that missed something in this outage.
+        lanes: usize,
+        /// Those among them of which ids were given up.
+        given_up: usize,
+        /// Since the first one missed something.
+        took: Duration,
+        /// The weight of the requests that were made.
+        weight: u64,
+    },
 }
 
 /// What to do about a refusal.

@@ -1,32 +1,31 @@
-//! What to ask REST next, for all lanes of a process: one request in flight at a time, nobody starved, nothing for
-//! ever.
+//! What to ask REST next, for all lanes of a weight pool: one request in flight at a time, the most liquid first, nobody
+//! starved, nothing for ever.
+
+mod failures;
+mod time;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::budget::{Kind, WeightBudget};
-use super::hole::{Outcome, Tracked, after, nanos};
-use super::lane::{Flight, Lane, Refusal};
-use super::notice::{Notice, remedy};
-use super::{Answer, Ask, GiveUpReason, Hole, Page, Reply, Request, RestError};
+use super::hole::{Outcome, after, nanos};
+use super::lane::{Flight, HOLES_PER_LANE, Lane, Refusal};
+use super::notice::Notice;
+use super::{Answer, Ask, Hole, Page, Reply, Request, RestError};
 use crate::clock::ClockOffset;
 use crate::snapshot::Stamp;
-use crate::units::{Symbol, UnixMillis};
+use crate::units::Symbol;
 
-/// A refused lane is not asked again before.
-const LANE_REFUSED: Duration = Duration::from_secs(60);
-/// After 451 nobody is asked again before.
-const ALL_REFUSED: Duration = Duration::from_secs(600);
-/// After 403 everybody waits so long, and the time counts.
-const FORBIDDEN: Duration = Duration::from_secs(60);
-/// After so many bans without one answer between, everything is given up: else it would wait for ever.
-const BANS: u32 = 100;
+use turns::Turns;
+
+/// Holes that are worked on at the same time, all lanes together, as long as each has at least [`HOLES_EACH`] of them.
+const HOLES_IN_ALL: usize = 16_384;
+const HOLES_EACH: usize = 16;
+/// While nobody can be asked, changes are gathered for so long: with hundreds of lanes there may be thousands a second.
+const GATHERED: Duration = Duration::from_millis(20);
 /// While holes keep REST busy, every so many requests one for the newest trade gets its turn.
 const GAPS_PER_PROBE: u32 = 8;
-/// Weight that runs out again within this time is still the same shortage.
-const SHORTAGE: Duration = Duration::from_secs(60);
-/// Notices that nobody took; later ones are lost.
-const NOTICES: usize = 64;
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,15 +57,19 @@ pub struct Planner {
     ahead_ns: i64,
     deadline: u64,
     lanes: BTreeMap<usize, Lane>,
+    /// How many of them have holes.
+    missing: usize,
     flight: Option<Flight>,
     /// A question about something else than trades is out, since then.
     errand: Option<Stamp>,
-    /// Time is counted up to here.
+    /// Time is counted up to here, of a lane whose holes have changed since up to then.
     counted: Stamp,
-    /// The lanes that were asked for last.
-    gap_turn: usize,
-    probe_turn: usize,
+    /// From when on a pause counts that was going on at `counted`, once that was asked.
+    counts_from: Option<u64>,
+    turns: Turns,
     gaps_since_probe: u32,
+    /// The weight, or a ban, allows no request for missing trades before.
+    blocked_until: u64,
     /// REST refuses everybody (451, bans without end), or sends everybody away for a while (403).
     everybody: Option<Refusal>,
     /// Bans since REST last brought something.
@@ -77,6 +80,9 @@ pub struct Planner {
     repair_calls: u64,
     /// What [`Planner::next`] said when it had nothing to do, as long as nothing changed.
     idle: Option<Option<u64>>,
+    /// How often all lanes were looked through.
+    #[cfg(test)]
+    passes: u64,
 }
 
 impl Planner {
@@ -87,12 +93,14 @@ impl Planner {
             ahead_ns: 0,
             deadline: nanos(deadline),
             lanes: BTreeMap::new(),
+            missing: 0,
             flight: None,
             errand: None,
             counted: Stamp::default(),
-            gap_turn: 0,
-            probe_turn: 0,
+            counts_from: None,
+            turns: Turns::default(),
             gaps_since_probe: 0,
+            blocked_until: 0,
             everybody: None,
             bans: 0,
             short_at: None,
@@ -100,13 +108,28 @@ impl Planner {
             calls: 0,
             repair_calls: 0,
             idle: None,
+            #[cfg(test)]
+            passes: 0,
         }
+    }
+
+    /// How often all lanes were looked through.
+    #[cfg(test)]
+    pub(super) const fn passes(&self) -> u64 {
+        self.passes
     }
 
     /// How far our wall clock is from the exchange's; without it the two are taken to agree.
     pub fn clock_offset(&mut self, offset: Option<ClockOffset>) {
         // At the latest reading: a ban that ends a little late costs less than one that is broken.
         self.ahead_ns = offset.map_or(0, |offset| ((offset.offset_ms - offset.error_ms) * 1e6) as i64);
+        self.counts_from = None;
+    }
+
+    /// How often a lane trades, in trades an hour: of those that were not asked for yet in an outage, the most liquid
+    /// comes first.
+    pub fn liquidity(&mut self, lane: usize, trades_per_hour: u64) {
+        self.turns.liquidity(lane, trades_per_hour);
     }
 
     /// A moment as the exchange's wall clock shows it.
@@ -115,17 +138,76 @@ impl Planner {
     }
 
     /// The holes a lane has now, ascending and disjoint; none if nothing is missing. To be called whenever they have
-    /// changed. Of more than [`HOLES_PER_LANE`](super::HOLES_PER_LANE) the first are worked on; one that does not
-    /// begin after the end of the one before is left out.
+    /// changed. Of more than [`HOLES_PER_LANE`](super::HOLES_PER_LANE) the first are worked on, of fewer where many
+    /// lanes have some; one that does not begin after the end of the one before is left out.
     pub fn want(&mut self, lane: usize, symbol: &Symbol, holes: &[Hole], now: Stamp) {
         if holes.is_empty() && !self.lanes.contains_key(&lane) {
             return;
         }
-        self.count_time(now);
-        self.idle = None;
+        let counts_from = self.counts_from(self.counted);
+        let is_flying = self.is_flying_for(lane);
         let hold = self.everybody.filter(|all| all.is_forbidden(now)).map(|all| all.until);
-        self.lanes.entry(lane).or_insert_with(|| Lane::new(symbol)).want(holes, hold, now);
+        if self.missing == 0 && !holes.is_empty() {
+            self.turns.begin();
+        }
+        let room = (HOLES_IN_ALL / self.missing.max(1)).clamp(HOLES_EACH, HOLES_PER_LANE);
+        let entry = self.lanes.entry(lane).or_insert_with(|| Lane::new(symbol, now));
+        entry.count_time(is_flying, counts_from, now);
+        let missed = !entry.holes.is_empty();
+        entry.want(&holes[..holes.len().min(room)], hold, now);
+        let misses = !entry.holes.is_empty();
+        self.missing = self.missing + usize::from(misses) - usize::from(missed);
+        self.changed(now);
         self.forget_if_idle(lane);
+    }
+
+    /// A lane has ended: nothing is wanted for it, and an answer that is on its way is nobody's.
+    pub fn forget(&mut self, lane: usize, now: Stamp) {
+        if let Some(flight) = self.flight.as_mut().filter(|flight| flight.lane == lane) {
+            flight.is_void = true;
+        }
+        if let Some(gone) = self.lanes.remove(&lane) {
+            self.missing -= usize::from(!gone.holes.is_empty());
+            self.changed(now);
+        }
+        self.turns.forget(lane);
+    }
+
+    /// How many lanes have holes.
+    pub const fn lanes_missing(&self) -> usize {
+        self.missing
+    }
+
+    /// How many requests it takes at least to fill what is missing, as far as it is known.
+    pub fn requests_left(&self) -> u64 {
+        self.lanes.values().map(Lane::requests_left).sum()
+    }
+
+    /// How many lanes wait to be asked for their newest trade.
+    pub fn probes_waiting(&self) -> usize {
+        self.lanes.values().filter(|lane| lane.probe.is_some()).count()
+    }
+
+    /// The newest id of a lane is not wanted any more, unless it is being asked for right now.
+    pub fn withdraw_probe(&mut self, lane: usize) {
+        let is_out = self.flight.as_ref().is_some_and(|f| f.lane == lane && f.hole.is_none());
+        if let Some(entry) = self.lanes.get_mut(&lane).filter(|entry| !is_out && entry.probe.is_some()) {
+            entry.probe = None;
+            self.idle = None;
+            self.forget_if_idle(lane);
+        }
+    }
+
+    /// Something is wanted otherwise than before. While nobody can be asked, that has a little time.
+    fn changed(&mut self, now: Stamp) {
+        let nobody_asks = self.flight.is_some() || self.errand.is_some() || now.mono_ns < self.blocked_until;
+        let soon = after(now, GATHERED);
+        self.idle =
+            self.idle.filter(|_| nobody_asks).map(|wait| Some(wait.map_or(soon, |wait| wait.min(soon))));
+    }
+
+    fn is_flying_for(&self, lane: usize) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.hole.is_some() && flight.lane == lane)
     }
 
     /// The newest id of a lane is wanted. One that is wanted already is not asked for twice; while REST refuses the
@@ -136,7 +218,7 @@ impl Planner {
             return;
         }
         self.idle = None;
-        self.lanes.entry(lane).or_insert_with(|| Lane::new(symbol)).probe.get_or_insert_default();
+        self.lanes.entry(lane).or_insert_with(|| Lane::new(symbol, now)).probe.get_or_insert_default();
     }
 
     /// What to do now. To be called after every other call, after a [`Step::Reply`] was handed on, and when the moment
@@ -147,10 +229,15 @@ impl Planner {
         {
             return Step::Wait(wait);
         }
+        #[cfg(test)]
+        {
+            self.passes += 1;
+        }
         self.count_time(now);
         if let Some(reply) = self.give_up(now) {
             return Step::Reply(reply);
         }
+        self.blocked_until = 0;
         let blocked = match self.flight.is_some() || self.errand.is_some() {
             true => None,
             false => match self.ask(now) {
@@ -190,7 +277,7 @@ impl Planner {
             }
         };
         self.forget_if_idle(flight.lane);
-        answer.map(|answer| Reply { lane: flight.lane, at: now, answer })
+        answer.filter(|_| !flight.is_void).map(|answer| Reply { lane: flight.lane, at: now, answer })
     }
 
     /// Whether something else than trades may be asked for now; if so it is to be asked, and what it brings handed to
@@ -227,7 +314,8 @@ impl Planner {
                 self.budget.answered(self.there(now), None);
                 // Other refusals say nothing of trades.
                 if matches!(status, 451 | 403) {
-                    let nobody = Flight { lane: usize::MAX, ask: Ask::Newest, hole: None, at };
+                    let nobody =
+                        Flight { lane: usize::MAX, ask: Ask::Newest, hole: None, at, is_void: false };
                     self.refused(&nobody, status, code, message, now);
                 }
             }
@@ -251,78 +339,19 @@ impl Planner {
         self.repair_calls
     }
 
+    /// The weight of a request for trades, and how much of it a minute may have.
+    pub const fn weights(&self) -> (u64, u64) {
+        (self.budget.cost(Kind::Gap), self.budget.ceiling())
+    }
+
+    /// How many requests for the newest trade a minute may have.
+    pub const fn probes_per_minute(&self) -> u64 {
+        self.budget.probes_per_minute()
+    }
+
     /// REST weight used in this minute; see [`WeightBudget::used_weight`].
     pub fn used_weight(&self, now: Stamp) -> u64 {
         self.budget.used_weight(self.there(now))
-    }
-
-    fn failed(&mut self, flight: &Flight, error: RestError, now: Stamp) {
-        let there = self.there(now);
-        let outcome = match error {
-            RestError::TooManyRequests { status, retry_after, banned_until, used_weight, message } => {
-                self.banned(status, retry_after, banned_until, used_weight, message, now);
-                return;
-            }
-            RestError::Refused { status, code, message } => {
-                self.budget.answered(self.there(now), None);
-                self.refused(flight, status, code, message, now);
-                return;
-            }
-            RestError::TooOldForIds => {
-                self.budget.answered(self.there(now), None);
-                Outcome::TooOldForIds
-            }
-            RestError::Passing(_) => Outcome::Passing,
-        };
-        if let Some(lane) = self.lanes.get_mut(&flight.lane) {
-            lane.brought(flight, outcome, there);
-        }
-    }
-
-    fn banned(
-        &mut self,
-        status: u16,
-        retry_after: Option<Duration>,
-        banned_until: Option<UnixMillis>,
-        used_weight: Option<u64>,
-        message: String,
-        now: Stamp,
-    ) {
-        let wait = self.budget.banned(self.there(now), status, used_weight, retry_after, banned_until);
-        self.bans = self.bans.saturating_add(1);
-        if self.bans >= BANS {
-            self.everybody = Some(Refusal { status, code: None, until: after(now, wait) });
-        }
-        self.notice(Notice::Banned { status, wait, message });
-    }
-
-    fn refused(&mut self, flight: &Flight, status: u16, code: Option<i64>, message: String, now: Stamp) {
-        let for_all = matches!(status, 451 | 403);
-        let until = match status {
-            451 => after(now, ALL_REFUSED),
-            403 => after(flight.at, FORBIDDEN).max(now.mono_ns),
-            _ => after(now, LANE_REFUSED),
-        };
-        let refusal = Refusal { status, code, until };
-        let mut symbol = None;
-        let before = if for_all {
-            // A 403 is an answer to everybody, so that everybody's time runs.
-            for lane in self.lanes.values_mut().filter(|_| status == 403) {
-                lane.holes.iter_mut().for_each(|tracked| tracked.state.hold(until));
-            }
-            self.everybody.replace(refusal)
-        } else {
-            let Some(lane) = self.lanes.get_mut(&flight.lane) else { return };
-            lane.probe = None;
-            symbol = Some(lane.symbol.clone());
-            lane.refusal.replace(refusal)
-        };
-        if status == 451 {
-            self.lanes.values_mut().for_each(|lane| lane.probe = None);
-        }
-        if before.is_none_or(|b| (b.status, b.code) != (status, code)) {
-            self.notice(Notice::Refused { symbol, status, code, message, remedy: remedy(status, code) });
-        }
     }
 
     /// The next request, or when the weight or a ban allows one.
@@ -332,10 +361,11 @@ impl Planner {
         {
             return Err(Some(all.until));
         }
-        let gap = in_turn(&self.lanes, self.gap_turn, |lane| lane.due(now).is_some());
-        let probe = in_turn(&self.lanes, self.probe_turn, |lane| {
-            lane.probe.is_some_and(|p| p.retry_at <= now.mono_ns)
-        });
+        let due = self.lanes.iter().filter(|(_, lane)| lane.due(now).is_some());
+        let gap = due.map(|(lane, _)| *lane).min_by_key(|lane| self.turns.of_gaps(*lane));
+        let wanting =
+            self.lanes.iter().filter(|(_, lane)| lane.probe.is_some_and(|p| p.retry_at <= now.mono_ns));
+        let probe = wanting.map(|(lane, _)| *lane).min_by_key(|lane| self.turns.of_probes(*lane));
         let probes_turn = gap.is_none() || self.gaps_since_probe >= GAPS_PER_PROBE;
         if let Some(lane) = probe
             && probes_turn
@@ -351,6 +381,7 @@ impl Planner {
         match self.budget.ready_at(self.there(now), Kind::Gap) {
             Ok(()) => self.fly(lane, hole, now).ok_or(None),
             Err(until) => {
+                self.blocked_until = until.mono_ns;
                 if !until.ban {
                     self.short(until.mono_ns, now);
                 }
@@ -371,92 +402,20 @@ impl Planner {
         };
         match kind {
             Kind::Probe => {
-                self.probe_turn = lane;
+                self.turns.probed(lane);
                 self.gaps_since_probe = 0;
             }
             _ => {
                 self.repair_calls += 1;
-                self.gap_turn = lane;
+                self.turns.asked(lane);
                 self.gaps_since_probe = self.gaps_since_probe.saturating_add(1);
             }
         }
         let request = Request { lane, symbol: entry.symbol.clone(), ask };
         self.budget.spend(self.there(now), kind);
         self.calls += 1;
-        self.flight = Some(Flight { lane, ask, hole: range, at: now });
+        self.flight = Some(Flight { lane, ask, hole: range, at: now, is_void: false });
         Some(request)
-    }
-
-    /// The first hole whose time is over, or whose lane is refused. A lane that waits for an answer may yet be helped.
-    fn give_up(&mut self, now: Stamp) -> Option<Reply> {
-        let flying = self.flight.as_ref().map(|flight| flight.lane);
-        let all = self.everybody.is_some_and(|all| all.is_refused(now));
-        for (index, lane) in self.lanes.iter_mut().filter(|(index, _)| Some(**index) != flying) {
-            let refused = all || lane.is_refused(now);
-            for Tracked { hole, state } in lane.holes.iter_mut().filter(|t| t.state.given_up.is_none()) {
-                let reason = match refused {
-                    true => GiveUpReason::Refused,
-                    false if state.is_over(self.deadline, now) => GiveUpReason::Deadline,
-                    false => continue,
-                };
-                state.given_up = Some(now.mono_ns);
-                let answer = Answer::GaveUp { ids: hole.ids, reason };
-                return Some(Reply { lane: *index, at: now, answer });
-            }
-        }
-        None
-    }
-
-    /// Adds the time since the last call to the holes it counts for. Whatever decides that has not changed between.
-    fn count_time(&mut self, now: Stamp) {
-        let from = std::mem::replace(&mut self.counted, now);
-        let passed = now.mono_ns.saturating_sub(from.mono_ns);
-        if passed == 0 {
-            return;
-        }
-        let counts_from = self.counts_from(from);
-        let flying = self.flight.as_ref().filter(|f| f.hole.is_some()).map(|f| f.lane);
-        for (index, lane) in &mut self.lanes {
-            let all = (flying == Some(*index)).then_some(passed);
-            lane.holes.iter_mut().for_each(|t| t.state.count(all, counts_from, now));
-        }
-    }
-
-    /// From when on a pause counts: not while a request could not be made anyway.
-    fn counts_from(&self, now: Stamp) -> u64 {
-        self.budget.ready_at(self.there(now), Kind::Gap).map_or_else(|until| until.mono_ns, |()| now.mono_ns)
-    }
-
-    /// When time alone changes something.
-    fn wakes_at(&self, now: Stamp) -> Option<u64> {
-        let counts_from = self.counts_from(now);
-        let flying = self.flight.as_ref().map(|flight| flight.lane);
-        let waiting = self.lanes.iter().filter(|(index, _)| Some(**index) != flying);
-        waiting
-            .flat_map(|(_, lane)| {
-                let holes =
-                    lane.holes.iter().filter_map(|t| t.state.wakes_at(self.deadline, counts_from, now));
-                let probe = lane.probe.map(|p| p.retry_at).filter(|at| *at > now.mono_ns);
-                holes.chain(probe)
-            })
-            .min()
-    }
-
-    fn short(&mut self, until: u64, now: Stamp) {
-        let before = self.short_at.replace(now.mono_ns);
-        if before.is_none_or(|at| now.mono_ns.saturating_sub(at) >= nanos(SHORTAGE)) {
-            self.notice(Notice::BudgetExhausted {
-                used: self.budget.used_weight(self.there(now)),
-                ceiling: self.budget.ceiling(),
-                wait: Duration::from_nanos(until.saturating_sub(now.mono_ns)),
-            });
-        }
-    }
-
-    fn notice(&mut self, notice: Notice) {
-        if self.notices.len() < NOTICES {
-            self.notices.push_back(notice);
-        }
     }
 
     fn is_refused(&self, lane: usize, now: Stamp) -> bool {
@@ -471,49 +430,5 @@ impl Planner {
     }
 }
 
-/// The first lane after `turn` that has something to do, else the first up to it.
-fn in_turn(lanes: &BTreeMap<usize, Lane>, turn: usize, has: impl Fn(&Lane) -> bool) -> Option<usize> {
-    let later = lanes.range(turn.saturating_add(1)..);
-    later.chain(lanes.range(..=turn)).find(|(_, lane)| has(lane)).map(|(index, _)| *index)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::Market;
-    use crate::units::{AggTradeId, IdRange};
-
-    const HOUR_MS: i64 = 3_600_000;
-
-    /// How long a ban is that ends in a minute by the exchange's clock, which is so far ahead of ours.
-    fn ban(ahead_ms: i64, known: bool) -> Duration {
-        let mut planner = Planner::new(WeightBudget::of(Market::UsdM), Duration::from_secs(60));
-        let now = Stamp { wall_ns: 1_800_000_000_000_000_000, mono_ns: 1 };
-        let offset = ClockOffset { offset_ms: ahead_ms as f64, error_ms: 0.0 };
-        planner.clock_offset(known.then_some(offset));
-        let (from, to) = (AggTradeId(5), AggTradeId(6));
-        let hole = Hole { ids: IdRange { from, to }, after: UnixMillis(now.wall_ms() - 1_000) };
-        planner.want(0, &Symbol::new("BTCUSDT").unwrap(), &[hole], now);
-        assert!(matches!(planner.next(now), Step::Ask(_)));
-        let banned = RestError::TooManyRequests {
-            status: 418,
-            retry_after: None,
-            banned_until: Some(UnixMillis(now.wall_ms() + ahead_ms + 60_000)),
-            used_weight: None,
-            message: String::new(),
-        };
-        assert_eq!(planner.answered(Err(banned), now), None);
-        match planner.take_notice() {
-            Some(Notice::Banned { wait, .. }) => wait,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_ban_ends_by_the_exchanges_clock_and_not_by_ours() {
-        for ahead_ms in [0, 8_000, HOUR_MS, -8_000, -HOUR_MS] {
-            assert_eq!(ban(ahead_ms, true), Duration::from_secs(60), "{ahead_ms}");
-        }
-        assert_eq!(ban(8_000, false), Duration::from_secs(68), "while nothing is known, both clocks are one");
-    }
-}
+mod tests;

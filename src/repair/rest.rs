@@ -7,6 +7,7 @@ mod answer;
 mod base;
 mod facts;
 pub(crate) mod line;
+mod listed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use crate::feed::{Destination, Network};
 use crate::snapshot::Market;
 
 pub use base::{RestBase, RestBaseError};
-pub use facts::{Listed, ServerTime};
+pub use facts::ServerTime;
+pub use listed::{ContractType, Listed};
 
 use answer::Answered;
 use line::{Line, LineError};
@@ -68,6 +70,11 @@ impl RestClient {
     pub fn with_limits(mut self, limits: RestLimits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// The market it asks.
+    pub const fn market(&self) -> Market {
+        self.market
     }
 
     /// `X-MBX-USED-WEIGHT-1M` as it was told last, by an answer of any kind.

@@ -5,9 +5,14 @@ mod bars;
 mod checkpoints;
 mod clocks;
 mod lines;
+mod outages;
 mod recordings;
+mod rosters;
+mod shards;
+mod subscriptions;
 mod throttle;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::feed::{ConnectError, FeedEvent, FeedObserver, LineId, SessionEnd};
+use crate::feed::{ConnectError, FeedEvent, FeedObserver, Place, SessionEnd, ShardId};
 use crate::metrics::MonitoringMetrics;
 use crate::repair::RestError;
 use crate::report::output::LogWriter;
@@ -26,6 +31,7 @@ use crate::units::{AggTradeId, Symbol};
 
 use clocks::ClockDoubt;
 pub(crate) use recordings::nothing_in_range;
+pub use shards::ShardLine;
 pub use throttle::PER_SECOND;
 use throttle::{Kind, Pass, Throttles};
 
@@ -39,8 +45,8 @@ pub struct Events {
     damaged: AtomicU64,
     doubt: ClockDoubt,
     throttles: Mutex<Throttles>,
-    /// How the last session ended, or the last attempt failed.
-    last_end: Mutex<Option<Cause>>,
+    /// How the last session of each shard ended, or the last attempt failed; nothing of a shard that is up.
+    last_end: Mutex<BTreeMap<ShardId, Cause>>,
     /// Clocks are those of whoever recorded, not ours.
     replay: bool,
     log: Option<LogWriter>,
@@ -224,29 +230,36 @@ impl Events {
         );
     }
 
-    /// How the last session ended, or the last attempt failed, since the last connection was made.
-    pub fn last_end(&self) -> Option<Cause> {
-        self.end().clone()
+    /// How the last session of a shard ended, or the last attempt failed, since its last connection was made.
+    pub fn last_end(&self, shard: ShardId) -> Option<Cause> {
+        self.ends().get(&shard).cloned()
     }
 
-    fn end(&self) -> std::sync::MutexGuard<'_, Option<Cause>> {
+    fn ends(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, Cause>> {
         self.last_end.lock().expect("nothing panics while it holds this lock, because it only copies")
     }
 
     fn remember_end(&self, event: &FeedEvent<'_>) {
-        let cause = match event {
-            FeedEvent::Ended { end, .. } => {
+        let (line, cause) = match event {
+            FeedEvent::Ended { end, line, .. } => {
                 let told = chain(*end);
-                Some(match end {
+                let cause = match end {
                     SessionEnd::DeadLink(_) | SessionEnd::HeartbeatTimeout(_) => Cause::DeadLink { told },
                     _ => Cause::ConnectionLost { told },
-                })
+                };
+                (line, Some(cause))
             }
-            FeedEvent::Failed { error, .. } => Some(Cause::NotConnected { told: chain(*error) }),
-            FeedEvent::Connected { .. } => None,
+            FeedEvent::Failed { error, line, .. } => {
+                (line, Some(Cause::NotConnected { told: chain(*error) }))
+            }
+            FeedEvent::Connected { line, .. } => (line, None),
             _ => return,
         };
-        *self.end() = cause;
+        let shard = line.shard.unwrap_or_default();
+        match cause {
+            Some(cause) => drop(self.ends().insert(shard, cause)),
+            None => drop(self.ends().remove(&shard)),
+        }
     }
 
     /// More is lost than REST may give back.
@@ -326,6 +339,11 @@ impl FeedObserver for Events {
                 let (error, wait, line) = (chain(error), seconds(wait), of_line(line));
                 tracing::error!("Reconnect due to error: {error}: {remedy}; next attempt in {wait}{line}");
             }
+            FeedEvent::Subscribed { line, streams, took } => subscriptions::subscribed(line, streams, took),
+            FeedEvent::SubscriptionRefused { line, method, code, msg, remedy } => {
+                self.subscription_refused(line, method, code, &msg, remedy);
+            }
+            FeedEvent::ListDiffers { line, difference } => self.list_differs(line, difference),
             FeedEvent::Binary { length, sample } => {
                 self.unqueued.fetch_add(1, Ordering::Relaxed);
                 self.noisily(Kind::ParseError, || {
@@ -343,7 +361,12 @@ impl FeedObserver for Events {
     }
 }
 
-fn ended(end: &SessionEnd, wait: Duration, line: Option<LineId>) {
+/// The close code of a client that has broken a rule: with too many requests, of all that is known.
+const POLICY: u16 = 1_008;
+const TOO_MUCH: &str = "the exchange counts what it is sent, and connections from this address: find out what else connects \
+                        from here";
+
+fn ended(end: &SessionEnd, wait: Duration, line: Place) {
     let wait = seconds(wait) + &of_line(line);
     match end {
         SessionEnd::HeartbeatTimeout(limit) => {
@@ -358,14 +381,17 @@ fn ended(end: &SessionEnd, wait: Duration, line: Option<LineId>) {
                 limit.as_secs_f64()
             );
         }
+        SessionEnd::Closed { code: Some(POLICY), .. } => {
+            tracing::warn!("Connection closed: {end}; next attempt in {wait} | {TOO_MUCH}");
+        }
         SessionEnd::Closed { .. } => tracing::warn!("Connection closed: {end}; next attempt in {wait}"),
         _ => tracing::warn!("Reconnect due to error: {}; next attempt in {wait}", chain(end)),
     }
 }
 
 /// Which of several lines something is about, behind what is said.
-fn of_line(line: Option<LineId>) -> String {
-    line.map_or_else(String::new, |line| format!(" (line {})", line.0 + 1))
+fn of_line(line: Place) -> String {
+    if line.is_the_only_one() { String::new() } else { format!(" ({line})") }
 }
 
 fn seconds(wait: Duration) -> String {

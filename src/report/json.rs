@@ -2,16 +2,25 @@
 //! round-trip form, `null` for what is not known. `docs/output.md` and its schema describe every field.
 
 mod bar;
+mod group;
+mod movers;
+mod statistics;
+mod symbol;
+mod write;
 
-use super::{Scope, StatRecord, StateRecord};
-use crate::metrics::MonitoringMetrics;
-use crate::progress::ReplayStatistics;
-use crate::report::LineRecord;
+use super::{Scope, ShardScope, StatRecord, StateRecord};
 use crate::snapshot::{Coverage, Flow, Gap, GapEvent, LaneSummary, Market, Snapshot, Stamp};
 use crate::trade::AggTrade;
-use crate::units::{DecimalText, QtyDelta, Symbol};
+use crate::units::{QtyDelta, Symbol};
 
 pub(crate) use bar::bar;
+pub(crate) use group::group;
+pub(crate) use movers::movers;
+use statistics::{ended, files, lines, metrics, timings};
+pub(crate) use symbol::symbol;
+use write::{
+    boolean, decimal, double, field, foreign, integer, maybe_integer, null, string, to_the_millisecond,
+};
 
 /// The version of the record format.
 pub(crate) const VERSION: u32 = 1;
@@ -169,7 +178,14 @@ fn content(into: &mut Vec<u8>, trade: &AggTrade) {
 
 pub(crate) fn state(into: &mut Vec<u8>, scope: &Scope, record: &StateRecord<'_>) {
     head(into, "state");
-    subject(into, scope);
+    match &record.shard {
+        None => subject(into, scope),
+        Some(ShardScope { shard, market, .. }) => {
+            speaks_of(into, None, Some(*market));
+            field(into, "shard");
+            integer(into, u32::from(shard.0) + 1);
+        }
+    }
     field(into, "state");
     string(into, record.status.as_str());
     field(into, "seconds");
@@ -197,6 +213,7 @@ pub(crate) fn stat(into: &mut Vec<u8>, scope: &Scope, record: &StatRecord<'_>) {
     maybe_integer(into, record.at_ms);
     coverage(into, &record.coverage);
     metrics(into, record.metrics);
+    ended(into, record);
     timings(into, record);
     lines(into, record.lines);
     into.extend_from_slice(b"}\n");
@@ -205,7 +222,7 @@ pub(crate) fn stat(into: &mut Vec<u8>, scope: &Scope, record: &StatRecord<'_>) {
 pub(crate) fn last(into: &mut Vec<u8>, scope: &Scope, lanes: &[LaneSummary], record: &StatRecord<'_>) {
     head(into, "final");
     match lanes {
-        [only] => subject(into, &Scope { market: only.market, symbols: vec![only.symbol.clone()] }),
+        [only] => lane(into, &only.symbol, only.market),
         _ => subject(into, scope),
     }
     field(into, "at_ms");
@@ -220,6 +237,7 @@ pub(crate) fn last(into: &mut Vec<u8>, scope: &Scope, lanes: &[LaneSummary], rec
     into.push(b']');
     coverage(into, &record.coverage);
     metrics(into, record.metrics);
+    ended(into, record);
     if let Some(read) = &record.files {
         files(into, read);
     }
@@ -231,21 +249,34 @@ pub(crate) fn last(into: &mut Vec<u8>, scope: &Scope, lanes: &[LaneSummary], rec
     into.extend_from_slice(b"}\n");
 }
 
-/// The one symbol a record speaks of, or `null` where it is several.
+/// The one symbol a record speaks of, or `null` where it is several; of several markets `null` too.
 fn subject(into: &mut Vec<u8>, scope: &Scope) {
-    match scope.symbols.as_slice() {
-        [only] => lane(into, only, scope.market),
-        _ => {
-            field(into, "symbol");
-            null(into);
-            field(into, "market");
-            string(into, scope.market.as_str());
-        }
+    match scope.instruments.as_slice() {
+        [only] => lane(into, &only.symbol, only.market),
+        _ => speaks_of(into, None, scope.only_market()),
+    }
+}
+
+fn speaks_of(into: &mut Vec<u8>, symbol: Option<&Symbol>, market: Option<Market>) {
+    field(into, "symbol");
+    match symbol {
+        Some(symbol) => string(into, symbol.as_str()),
+        None => null(into),
+    }
+    field(into, "market");
+    match market {
+        Some(market) => string(into, market.as_str()),
+        None => null(into),
     }
 }
 
 fn lane(into: &mut Vec<u8>, symbol: &Symbol, market: Market) {
-    field(into, "symbol");
+    speaks_of(into, Some(symbol), Some(market));
+}
+
+/// The beginning of an object within a record.
+fn begin(into: &mut Vec<u8>, symbol: &Symbol, market: Market) {
+    into.extend_from_slice(b"{\"symbol\":");
     string(into, symbol.as_str());
     field(into, "market");
     string(into, market.as_str());
@@ -273,15 +304,8 @@ fn after_last_id(into: &mut Vec<u8>, coverage: &Coverage) {
     integer(into, coverage.missing_trades);
 }
 
-fn to_the_millisecond(seconds: f64) -> f64 {
-    (seconds * 1e3).round() / 1e3
-}
-
 fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
-    into.extend_from_slice(b"{\"symbol\":");
-    string(into, lane.symbol.as_str());
-    field(into, "market");
-    string(into, lane.market.as_str());
+    begin(into, &lane.symbol, lane.market);
     field(into, "unit");
     string(into, lane.market.unit());
     field(into, "trades");
@@ -336,23 +360,6 @@ fn flow(into: &mut Vec<u8>, flow: &Flow) {
     }
 }
 
-/// What became of the files of a replay.
-fn files(into: &mut Vec<u8>, files: &ReplayStatistics) {
-    into.extend_from_slice(b",\"files\":{\"read\":");
-    integer(into, files.files);
-    for (name, value) in [
-        ("skipped", files.skipped_files),
-        ("left_out", files.left_out_files),
-        ("sorted", files.sorted_files),
-        ("overlapping_rows", files.overlapping_rows),
-        ("misplaced_rows", files.misplaced_rows),
-    ] {
-        field(into, name);
-        integer(into, value);
-    }
-    into.push(b'}');
-}
-
 fn numbers(into: &mut Vec<u8>, cvd: QtyDelta, z: Option<f64>, ema: Option<f64>) {
     name!(into, "cvd");
     decimal(into, cvd.units());
@@ -362,169 +369,9 @@ fn numbers(into: &mut Vec<u8>, cvd: QtyDelta, z: Option<f64>, ema: Option<f64>) 
     double(into, ema);
 }
 
-fn metrics(into: &mut Vec<u8>, metrics: &MonitoringMetrics) {
-    let counters = [
-        ("trades", metrics.applied_trades),
-        ("reconnect_count", metrics.reconnect_count),
-        ("hand_overs", metrics.hand_overs),
-        ("queue_dropped", metrics.queue_dropped),
-        ("total_messages", metrics.total_messages),
-        ("parse_errors", metrics.parse_errors),
-        ("bad_points", metrics.bad_points),
-        ("gaps", metrics.gaps),
-        ("repaired_trades", metrics.repaired_trades),
-        ("missing_trades_total", metrics.missing_trades),
-        ("duplicate_trades", metrics.duplicate_trades),
-        ("copied_trades", metrics.copied_trades),
-        ("conflicts", metrics.conflicts),
-        ("implausible_trades", metrics.implausible_trades),
-        ("resets", metrics.resets),
-        ("held_trades", metrics.held_trades),
-        ("rest_calls", metrics.rest_calls),
-        ("repair_calls", metrics.repair_calls),
-        ("rest_used_weight", metrics.rest_used_weight),
-        ("checkpoints", metrics.checkpoints),
-        ("checkpoint_failures", metrics.checkpoint_failures),
-        ("recorded_inputs", metrics.recorded_inputs),
-        ("unrecorded_inputs", metrics.unrecorded_inputs),
-        ("unrequested_trades", metrics.unrequested_trades),
-        ("control_messages", metrics.control_messages),
-        ("other_messages", metrics.other_messages),
-        ("suppressed_warnings", metrics.suppressed_warnings),
-        ("dropped_log_lines", metrics.dropped_log_lines),
-    ];
-    for (name, value) in counters {
-        field(into, name);
-        integer(into, value);
-    }
-    field(into, "checkpoint_age_ms");
-    maybe_integer(into, metrics.checkpoint_age_ms.map(|age| i64::try_from(age).unwrap_or(i64::MAX)));
-    field(into, "queue_dropped_rate");
-    double(into, Some(metrics.queue_dropped_rate()));
-}
-
-/// Of a redundant feed only.
-fn lines(into: &mut Vec<u8>, lines: &[LineRecord]) {
-    if lines.is_empty() {
-        return;
-    }
-    into.extend_from_slice(b",\"lines\":[");
-    for (at, line) in lines.iter().enumerate() {
-        into.extend_from_slice(if at > 0 { b",{\"line\":" } else { b"{\"line\":" });
-        integer(into, line.line.0 + 1);
-        field(into, "connected_s");
-        double(into, line.connected_s.map(to_the_millisecond));
-        field(into, "first");
-        integer(into, line.first);
-        let [p50, p99, max] = line.lead_ms.map_or([None; 3], |lead| lead.map(Some));
-        for (name, value) in [("lead_p50_ms", p50), ("lead_p99_ms", p99), ("lead_max_ms", max)] {
-            field(into, name);
-            double(into, value);
-        }
-        into.push(b'}');
-    }
-    into.push(b']');
-}
-
-fn timings(into: &mut Vec<u8>, record: &StatRecord<'_>) {
-    let (timings, clock) = (record.timings, record.clock);
-    let processing = &timings.processing;
-    let times = [
-        ("avg_proc_ms", processing.mean_ms()),
-        ("proc_p50_ms", processing.quantile_ms(0.5)),
-        ("proc_p95_ms", processing.quantile_ms(0.95)),
-        ("proc_p99_ms", processing.quantile_ms(0.99)),
-        ("latency_p50_ms", timings.latency_quantile_ms(0.5)),
-        ("latency_p95_ms", timings.latency_quantile_ms(0.95)),
-        ("latency_p99_ms", timings.latency_quantile_ms(0.99)),
-        ("exchange_p50_ms", timings.exchange_quantile_ms(0.5)),
-        ("exchange_p95_ms", timings.exchange_quantile_ms(0.95)),
-        ("network_p50_ms", timings.network_quantile_ms(0.5, clock)),
-        ("network_p95_ms", timings.network_quantile_ms(0.95, clock)),
-        ("network_p99_ms", timings.network_quantile_ms(0.99, clock)),
-        ("own_p50_ms", timings.own_quantile_ms(0.5)),
-        ("own_p95_ms", timings.own_quantile_ms(0.95)),
-        ("clock_offset_ms", clock.map(|clock| clock.offset_ms)),
-        ("clock_error_ms", clock.map(|clock| clock.error_ms)),
-    ];
-    for (name, value) in times {
-        field(into, name);
-        double(into, value);
-    }
-}
-
 fn head(into: &mut Vec<u8>, kind: &str) {
     into.extend_from_slice(b"{\"v\":");
     integer(into, VERSION);
     field(into, "type");
     string(into, kind);
-}
-
-#[inline]
-fn field(into: &mut Vec<u8>, name: &str) {
-    into.extend_from_slice(b",\"");
-    into.extend_from_slice(name.as_bytes());
-    into.extend_from_slice(b"\":");
-}
-
-/// Symbols and our own words hold nothing that JSON escapes: letters, digits, `_` and `-`.
-fn string(into: &mut Vec<u8>, text: &str) {
-    into.push(b'"');
-    into.extend_from_slice(text.as_bytes());
-    into.push(b'"');
-}
-
-/// A sentence that may hold words from outside.
-fn foreign(into: &mut Vec<u8>, text: &str) {
-    into.push(b'"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => {
-                into.push(b'\\');
-                into.push(character as u8);
-            }
-            control if control.is_control() => {
-                into.extend_from_slice(format!("\\u{:04x}", control as u32).as_bytes());
-            }
-            plain => into.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    into.push(b'"');
-}
-
-#[inline]
-fn integer(into: &mut Vec<u8>, value: impl itoa::Integer) {
-    into.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn maybe_integer(into: &mut Vec<u8>, value: Option<i64>) {
-    match value {
-        Some(value) => integer(into, value),
-        None => null(into),
-    }
-}
-
-#[inline]
-fn double(into: &mut Vec<u8>, value: Option<f64>) {
-    match value {
-        Some(value) if value.is_finite() => {
-            into.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes())
-        }
-        _ => null(into),
-    }
-}
-
-#[inline]
-fn decimal(into: &mut Vec<u8>, units: i128) {
-    into.push(b'"');
-    into.extend_from_slice(DecimalText::new().shortest_ascii(units));
-    into.push(b'"');
-}
-
-fn boolean(into: &mut Vec<u8>, value: bool) {
-    into.extend_from_slice(if value { b"true" } else { b"false" });
-}
-
-fn null(into: &mut Vec<u8>) {
-    into.extend_from_slice(b"null");
 }

@@ -1,160 +1,60 @@
 //! What the world sees: records (CVD, statistics, states, the final one) on an output of their own, and
 //! diagnostics through `tracing`. Everything here renders snapshots and metrics; nothing computes them.
 
+mod amount;
 pub mod events;
 mod json;
 mod lines;
 pub mod output;
+mod picked;
 mod progress;
+mod records;
+mod scope;
 pub mod sink;
 mod stats;
+mod symbol;
 mod table;
 mod text;
 
 use std::path::Path;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-
 use crate::bars::ClosedBar;
-use crate::clock::{self, ClockOffset};
+use crate::clock;
 use crate::cvd::CvdConfig;
-use crate::metrics::MonitoringMetrics;
+use crate::groups::Group;
+use crate::movers::Interval;
 use crate::pipeline::Telling;
-use crate::progress::ReplayStatistics;
-use crate::silence::Cause;
-use crate::snapshot::{Coverage, Gap, LaneSummary, Market, Snapshot};
+use crate::snapshot::{Gap, Instrument, LaneSummary, Market, Snapshot};
 use crate::units::{Symbol, UnixMillis};
 
 pub use lines::LineRecord;
 pub use output::{OutputClosed, OutputProgress, RecordWriter};
+pub use picked::Pick;
+use picked::Picked;
 pub use progress::{pace, show_progress};
+pub use records::{
+    FIRST_TRADES, LinkStatus, RecordFormat, ReportSettings, ShardScope, StatRecord, StateRecord, covered,
+};
+pub use scope::{FEW, Scope};
+use scope::{Name, named};
 use sink::RowWriter;
 pub use stats::{ProcessingTimes, Timings};
+pub use symbol::SymbolRecord;
 pub use table::summary_table;
 pub(crate) use text::rfc3339;
-
-/// How records look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RecordFormat {
-    /// Log lines for people.
-    #[default]
-    Text,
-    /// One JSON object per line; see `docs/output.md`.
-    Json,
-}
-
-/// The settings of a reporter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReportSettings {
-    /// How records look.
-    pub format: RecordFormat,
-    /// A CVD record for every so many trades of a lane; 0 for none.
-    pub print_every: u64,
-    /// Colours in text records.
-    pub color: bool,
-}
-
-/// Every lane shows its first trades one by one.
-pub const FIRST_TRADES: u64 = 5;
-
-/// The state of the connection, as records show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LinkStatus {
-    /// No connection, none since the start.
-    Connecting,
-    /// Connected, the subscription is not acknowledged yet.
-    Connected,
-    /// Connected and subscribed, no trade since.
-    Subscribed,
-    /// Trades arrive: the last one came within the time that is normal for this stream.
-    Streaming,
-    /// None came for longer than that, and REST confirms that nobody trades, or cannot be asked, or has not answered
-    /// yet.
-    Quiet,
-    /// The market trades, or must be taken to, and nothing of it arrives.
-    Stale,
-    /// The connection is lost; the next attempt is waiting.
-    Disconnected,
-}
-
-impl LinkStatus {
-    /// The name in records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Subscribed => "subscribed",
-            Self::Streaming => "streaming",
-            Self::Quiet => "quiet",
-            Self::Stale => "stale",
-            Self::Disconnected => "disconnected",
-        }
-    }
-}
-
-/// What a run watches.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Scope {
-    /// The market.
-    pub market: Market,
-    /// The symbols; empty when whatever comes is taken.
-    pub symbols: Vec<Symbol>,
-}
-
-/// A change of state, or a reminder of one that lasts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StateRecord<'a> {
-    /// The state.
-    pub status: LinkStatus,
-    /// How long it has lasted, in seconds.
-    pub seconds: f64,
-    /// Why it is so, where there is something to say.
-    pub cause: Option<&'a Cause>,
-    /// Wall clock, milliseconds since 1970.
-    pub at_ms: Option<i64>,
-    /// Which ids the numbers cover; see [`covered`].
-    pub coverage: Coverage,
-}
-
-/// What several lanes cover together: one lane's coverage as it is; of more than one the worst quality, the sum of what
-/// is missing, the highest epoch, and no ids.
-pub fn covered<'a>(mut lanes: impl Iterator<Item = &'a Coverage>) -> Coverage {
-    let first = lanes.next().copied().unwrap_or_default();
-    lanes.fold(first, |all, lane| Coverage {
-        epoch: all.epoch.max(lane.epoch),
-        first_id: None,
-        last_id: None,
-        // In the order of the names: complete, repairing, missing.
-        quality: all.quality.max(lane.quality),
-        missing_trades: all.missing_trades + lane.missing_trades,
-    })
-}
-
-/// A periodic or final record of MonitoringMetrics.
-#[derive(Debug, Clone, Copy)]
-pub struct StatRecord<'a> {
-    /// The counters.
-    pub metrics: &'a MonitoringMetrics,
-    /// Processing times and latencies.
-    pub timings: &'a Timings,
-    /// How far our clock is from the exchange's, where that is known.
-    pub clock: Option<ClockOffset>,
-    /// Wall clock, milliseconds since 1970; `None` in a replay.
-    pub at_ms: Option<i64>,
-    /// Which ids the numbers cover; see [`covered`].
-    pub coverage: Coverage,
-    /// The lines of a redundant feed; empty where there is one only.
-    pub lines: &'a [LineRecord],
-    /// What became of the files of a replay.
-    pub files: Option<ReplayStatistics>,
-}
 
 /// Turns what happens into records.
 #[derive(Debug)]
 pub struct Reporter {
     settings: ReportSettings,
     scope: Scope,
+    /// Which trades of a lane get a record: the first so many, and every so many.
+    shown: Telling,
+    /// There are several markets, so that a symbol alone may mean several lanes.
+    are_mixed: bool,
+    /// Which lanes get records of trades, bars and movers.
+    picked: Picked,
     writer: RecordWriter,
     /// A file of every trade or bar.
     rows: Option<RowWriter>,
@@ -169,7 +69,51 @@ pub struct Reporter {
 impl Reporter {
     /// A reporter onto `writer`.
     pub fn new(settings: ReportSettings, scope: Scope, writer: RecordWriter) -> Self {
-        Self { settings, scope, writer, rows: None, lanes: Vec::new(), shown_at: None, is_silent: false }
+        let mut reporter = Self {
+            settings,
+            scope,
+            shown: Telling::default(),
+            are_mixed: false,
+            picked: Picked::default(),
+            writer,
+            rows: None,
+            lanes: Vec::new(),
+            shown_at: None,
+            is_silent: false,
+        };
+        reporter.heed_scope();
+        reporter
+    }
+
+    /// Limits the records of trades, bars and movers to the lanes of some instruments. Everything else is told of all.
+    #[must_use]
+    pub fn only(mut self, pick: Option<Pick>) -> Self {
+        self.picked = Picked::by(pick);
+        self
+    }
+
+    /// What is shown depends on how much is watched.
+    fn heed_scope(&mut self) {
+        let ReportSettings { format, print_every, prints_many, .. } = self.settings;
+        let is_flood = format == RecordFormat::Text && self.scope.are_many() && !prints_many;
+        self.shown = match is_flood {
+            true => Telling { first: 0, every: 0 },
+            false => Telling { first: FIRST_TRADES, every: print_every },
+        };
+        self.are_mixed = self.scope.only_market().is_none();
+    }
+
+    /// Whether a [table of movers](Self::movers) gets a record.
+    pub fn shows_movers(&self) -> bool {
+        match self.settings.format {
+            RecordFormat::Text => self.settings.is_table_asked || self.scope.are_many(),
+            RecordFormat::Json => self.settings.is_table_asked,
+        }
+    }
+
+    /// Whether a lane may be among the movers.
+    pub fn is_picked(&mut self, lane: usize, instrument: &Instrument) -> bool {
+        self.picked.is(lane, instrument.market, &instrument.symbol)
     }
 
     /// Keeps every trade, or every bar, in a file besides.
@@ -193,7 +137,7 @@ impl Reporter {
     pub fn telling(&self) -> Telling {
         match self.rows {
             Some(_) => Telling::default(),
-            None => Telling { first: FIRST_TRADES, every: self.settings.print_every },
+            None => self.shown,
         }
     }
 
@@ -209,6 +153,8 @@ impl Reporter {
         }
         self.scope = scope;
         self.lanes.clear();
+        self.picked.forget();
+        self.heed_scope();
     }
 
     /// Records nothing but the statistics from here on, or everything again.
@@ -221,34 +167,36 @@ impl Reporter {
         self.is_silent
     }
 
-    /// Whether anything is made of a trade with this number in its lane (from 1).
+    /// Whether anything is made of a trade of a lane with this number in it (from 1).
     #[inline]
-    pub fn keeps_or_shows(&self, ordinal: u64) -> bool {
-        self.rows.is_some() || self.shows(ordinal)
+    pub fn keeps_or_shows(&self, lane: usize, ordinal: u64) -> bool {
+        self.rows.is_some() || self.shows(lane, ordinal)
     }
 
-    /// Whether a trade with this number in its lane (from 1) gets a record.
+    /// Whether a trade of a lane with this number in it (from 1) gets a record, as far as is known.
     #[inline]
-    pub fn shows(&self, ordinal: u64) -> bool {
-        match self.settings.print_every {
-            0 => ordinal <= FIRST_TRADES,
+    pub fn shows(&self, lane: usize, ordinal: u64) -> bool {
+        let is_due = match self.shown.every {
+            0 => ordinal <= self.shown.first,
             1 => true,
-            every => ordinal <= FIRST_TRADES || ordinal.is_multiple_of(every),
-        }
+            every => ordinal <= self.shown.first || ordinal.is_multiple_of(every),
+        };
+        is_due && self.picked.may(lane)
     }
 
     /// The numbers after a trade.
     pub fn trade(&mut self, snapshot: &Snapshot<'_>) {
-        if self.is_silent {
+        if self.is_silent || !self.picked.is(snapshot.lane, snapshot.market, snapshot.symbol) {
             return;
         }
         match self.settings.format {
             RecordFormat::Text => {
                 let at = text::moment(snapshot);
                 self.shown_at = Some(at);
+                let name = self.name(snapshot.market, snapshot.symbol);
                 let into = self.writer.buffer();
                 text::stamp(into, "INFO", self.settings.color, at);
-                text::trade(into, snapshot);
+                text::trade(into, name, snapshot);
             }
             RecordFormat::Json => {
                 if self.lanes.len() <= snapshot.lane {
@@ -267,7 +215,7 @@ impl Reporter {
         }
         match self.settings.format {
             RecordFormat::Text => {
-                let Some(line) = text::gap(gap) else { return };
+                let Some(line) = text::gap(self.name(gap.market, gap.symbol), gap) else { return };
                 // Where there is no clock the recording's own time goes on.
                 let at = gap.at.map(|at| text::at(at.wall_ns));
                 let at = at.or(self.shown_at.max(gap.after_trade_at.map(text::moment_of)));
@@ -289,12 +237,15 @@ impl Reporter {
         if let Some(rows) = &mut self.rows {
             rows.bar(bar);
         }
+        if !self.picked.is(bar.lane, bar.market, bar.symbol) {
+            return;
+        }
         match self.settings.format {
             RecordFormat::Text => {
-                let at = text::closing(bar);
+                let (at, name) = (text::closing(bar), self.name(bar.market, bar.symbol));
                 let into = self.writer.buffer();
                 text::stamp(into, "INFO", self.settings.color, at);
-                text::bar(into, bar);
+                text::bar(into, name, bar);
             }
             RecordFormat::Json => json::bar(self.writer.buffer(), bar),
         }
@@ -317,6 +268,84 @@ impl Reporter {
             }
             RecordFormat::Json => json::state(self.writer.buffer(), &self.scope, record),
         }
+    }
+
+    /// What an interval came to, if that [is shown](Self::shows_movers).
+    pub fn movers(&mut self, interval: &Interval) {
+        if self.is_silent || !self.shows_movers() {
+            return;
+        }
+        let are_some = self.picked.are_some();
+        match self.settings.format {
+            RecordFormat::Text => {
+                let into = self.writer.buffer();
+                for line in text::movers(interval, self.are_mixed, are_some) {
+                    text::stamp(into, "INFO", self.settings.color, text::at(interval.at.wall_ns));
+                    into.extend_from_slice(line.as_bytes());
+                    into.push(b'\n');
+                }
+            }
+            RecordFormat::Json => json::movers(self.writer.buffer(), &self.scope, interval, are_some),
+        }
+    }
+
+    /// What a group adds up to; the time is the wall clock's, in milliseconds since 1970.
+    pub fn group(&mut self, group: &Group, at_ms: Option<i64>) {
+        if self.is_silent {
+            return;
+        }
+        match self.settings.format {
+            RecordFormat::Text => {
+                let at = at_ms.map(|ms| text::moment_of(UnixMillis(ms)));
+                let at = at.or(self.shown_at).unwrap_or_else(clock::wall);
+                let into = self.writer.buffer();
+                text::stamp(into, "INFO", self.settings.color, at);
+                text::group(into, group);
+            }
+            RecordFormat::Json => json::group(self.writer.buffer(), group, at_ms),
+        }
+    }
+
+    /// A symbol joins or ends while others are followed.
+    pub fn symbol(&mut self, record: &SymbolRecord<'_>) {
+        // Told as what it was before it is forgotten, and as what it is once it is known.
+        match record {
+            SymbolRecord::Joined { instrument, .. } => {
+                self.scope.join(instrument);
+                self.heed_scope();
+                self.tell_symbol(record);
+            }
+            SymbolRecord::Ended { summary, .. } => {
+                self.tell_symbol(record);
+                self.scope.leave(summary.market, &summary.symbol);
+                self.heed_scope();
+            }
+        }
+    }
+
+    fn tell_symbol(&mut self, record: &SymbolRecord<'_>) {
+        if self.is_silent {
+            return;
+        }
+        match self.settings.format {
+            RecordFormat::Text => {
+                let at = record.at_ms().map(|ms| text::moment_of(UnixMillis(ms))).unwrap_or_else(clock::wall);
+                let name = self.name(record.market(), record.symbol());
+                let into = self.writer.buffer();
+                text::stamp(into, "INFO", self.settings.color, at);
+                match record {
+                    SymbolRecord::Joined { .. } => text::joined(into, name, record),
+                    SymbolRecord::Ended { summary, why, .. } => {
+                        text::summary(into, name, summary, Some(why.as_str()));
+                    }
+                }
+            }
+            RecordFormat::Json => json::symbol(self.writer.buffer(), record),
+        }
+    }
+
+    fn name<'n>(&self, market: Market, symbol: &'n Symbol) -> Name<'n> {
+        Name { market, symbol, is_one_of_several_markets: self.are_mixed }
     }
 
     /// The periodic statistics.
@@ -344,9 +373,9 @@ impl Reporter {
         let into = self.writer.buffer();
         match self.settings.format {
             RecordFormat::Text => {
-                for lane in lanes {
+                for (lane, name) in named(lanes) {
                     text::stamp(into, "INFO", self.settings.color, at);
-                    text::summary(into, lane);
+                    text::summary(into, name, lane, None);
                 }
                 text::stamp(into, "INFO", self.settings.color, at);
                 text::stat(into, "[FINAL]", record);
@@ -367,6 +396,12 @@ impl Reporter {
             rows.flush().await?;
         }
         self.writer.flush().await
+    }
+
+    /// Whether a flush would do anything at all.
+    #[inline]
+    pub fn has_to_flush(&self) -> bool {
+        self.rows.is_some() || self.writer.has_to_flush()
     }
 
     /// The file whose disk is behind, where that is what a [flush](Self::flush) waits for.
@@ -399,7 +434,7 @@ impl Reporter {
 /// The lines of the final record, without stamps.
 pub fn totals(lanes: &[LaneSummary], record: &StatRecord<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    lanes.iter().for_each(|lane| text::summary(&mut lines, lane));
+    named(lanes).for_each(|(lane, name)| text::summary(&mut lines, name, lane, None));
     text::stat(&mut lines, "[FINAL]", record);
     String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect()
 }

@@ -194,6 +194,14 @@ impl RecordWriter {
         self.buffer.len() >= CHUNK_FULL
     }
 
+    /// Whether a flush would do anything at all.
+    #[inline]
+    pub fn has_to_flush(&self) -> bool {
+        !self.buffer.is_empty()
+            || self.between.waiting.load(Ordering::Relaxed)
+            || self.failure.get().is_some()
+    }
+
     /// Hands the buffer to the writing thread, waiting while that is behind.
     ///
     /// # Errors

@@ -1,18 +1,24 @@
 //! Records as log lines for people: the original's lines, field for field, `none` for what is not known.
 
 mod bar;
+mod gap;
+mod group;
+mod movers;
 
 use std::fmt::{self, Display};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::events::escaped_line;
-use super::{LinkStatus, StatRecord, StateRecord};
-use crate::snapshot::{Coverage, Gap, GapCause, GapEvent, LaneSummary, Quality, Snapshot};
-use crate::trade::AggTrade;
-use crate::units::{IdRange, UnixMillis};
+use super::scope::Name;
+use super::{LinkStatus, ShardScope, StatRecord, StateRecord, SymbolRecord};
+use crate::snapshot::{Coverage, LaneSummary, Quality, Snapshot};
+use crate::units::UnixMillis;
 
 pub(crate) use bar::{bar, closing};
+pub(crate) use gap::{gap, gap_level};
+pub(crate) use group::group;
+pub(crate) use movers::movers;
 
 /// When a trade arrived; where that is not known, as in a file, when it happened.
 pub(crate) fn moment(snapshot: &Snapshot<'_>) -> SystemTime {
@@ -58,13 +64,12 @@ impl Display for Head<'_> {
     }
 }
 
-pub(crate) fn trade(into: &mut Vec<u8>, snapshot: &Snapshot<'_>) {
+pub(crate) fn trade(into: &mut Vec<u8>, name: Name<'_>, snapshot: &Snapshot<'_>) {
     let reading = &snapshot.reading;
     put(
         into,
         format_args!(
-            "CVD {} | cvd={:.6} z={} ema={} | warmup={} std_zero={} bad={} | latency={}{}\n",
-            snapshot.symbol,
+            "CVD {name} | cvd={:.6} z={} ema={} | warmup={} std_zero={} bad={} | latency={}{}\n",
             reading.cvd,
             Known(reading.z, 3, ""),
             Known(reading.ema, 6, ""),
@@ -89,89 +94,13 @@ impl Display for Flaw<'_> {
     }
 }
 
-/// The level of a gap's line.
-pub(crate) fn gap_level(event: GapEvent) -> &'static str {
-    match event {
-        GapEvent::Repaired => "INFO",
-        GapEvent::Opened | GapEvent::Conflict | GapEvent::Reset => "WARN",
-        GapEvent::Unrepaired => "ERROR",
-    }
-}
-
-/// The line about a gap. Of a file the loss alone is told: nobody can be asked for what is not in it.
-pub(crate) fn gap(gap: &Gap<'_>) -> Option<String> {
-    let Gap { symbol, ids, trades, .. } = gap;
-    let event = gap.event.as_str();
-    let ids = named(*ids);
-    let missing = format!("GAP {symbol} {event} | {ids} ({})", counted(*trades, "trade"));
-    let place = match gap.cause {
-        GapCause::Wire => "lost on the wire",
-        GapCause::Queue => "dropped by our own full buffers",
-        GapCause::Malformed => "in messages that could not be read",
-        GapCause::Restart => "lost",
-        GapCause::File => "not in the file",
-    };
-    Some(match gap.event {
-        GapEvent::Opened if gap.cause == GapCause::File => return None,
-        GapEvent::Opened => format!("{missing} {place}; later trades of {symbol} wait"),
-        GapEvent::Repaired => {
-            let whole = if gap.coverage.quality == Quality::Complete { "; CVD is whole" } else { "" };
-            let seconds = gap.seconds().map_or_else(String::new, |seconds| format!(" after {seconds:.3} s"));
-            let pages = counted(u64::from(gap.pages), "page");
-            format!(
-                "GAP {symbol} {event} | {ids}: {} came{seconds}, {pages} from REST{whole}",
-                counted(*trades, "trade")
-            )
-        }
-        GapEvent::Unrepaired => format!(
-            "{missing} {place} and cannot be had: CVD goes on without them ({} missing in all), the Z-score begins anew",
-            gap.coverage.missing_trades
-        ),
-        GapEvent::Conflict => {
-            let contents = gap
-                .conflict
-                .map(|(kept, refused)| format!(": kept {}, refused {}", Content(kept), Content(refused)));
-            format!("GAP {symbol} {event} | {ids} came twice{}", contents.unwrap_or_default())
-        }
-        GapEvent::Reset => format!(
-            "GAP {symbol} {event} | the exchange numbers {symbol} anew: epoch {} ends with cvd={} over {}, {ids}, {} missing; \
-             all numbers begin anew",
-            gap.coverage.epoch,
-            gap.reading.cvd,
-            counted(*trades, "trade"),
-            gap.coverage.missing_trades
-        ),
-    })
-}
-
-/// `id 5`, `ids 5 to 7`.
-fn named(ids: IdRange) -> String {
-    if ids.from == ids.to { format!("id {}", ids.from) } else { format!("ids {ids}") }
-}
-
-/// `1 trade`, `2 trades`.
-fn counted(count: u64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
-/// A trade's price, quantity and side.
-struct Content<'a>(&'a AggTrade);
-
-impl Display for Content<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} at {}", self.0.aggressor.side(), self.0.qty, self.0.price)
-    }
-}
-
-pub(crate) fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
+pub(crate) fn summary(into: &mut Vec<u8>, name: Name<'_>, lane: &LaneSummary, why_ended: Option<&str>) {
     let reading = &lane.reading;
     put(
         into,
         format_args!(
-            "[FINAL] {} | trades={} first_id={} last_id={} | cvd={} z={} ema={} | warmup={} std_zero={} bad={} | \
-             quality={} ids_seen={} repaired={} missing={} duplicates={}{}\n",
-            lane.symbol,
+            "[FINAL] {name} | trades={} first_id={} last_id={} | cvd={} z={} ema={} | warmup={} std_zero={} bad={} | \
+             quality={} ids_seen={} repaired={} missing={} duplicates={}{}{}\n",
             lane.trades,
             Or(lane.coverage.first_id),
             Or(lane.coverage.last_id),
@@ -187,8 +116,23 @@ pub(crate) fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
             lane.coverage.missing_trades,
             lane.duplicate_trades,
             StillOpen(lane),
+            Ended(why_ended),
         ),
     );
+}
+
+/// A symbol that is followed from here on.
+pub(crate) fn joined(into: &mut Vec<u8>, name: Name<'_>, record: &SymbolRecord<'_>) {
+    put(into, format_args!("SYMBOL {name} {} | {}\n", record.event(), record.reason()));
+}
+
+/// Why a symbol ended before the run did; nothing at the end of the run.
+struct Ended<'a>(Option<&'a str>);
+
+impl Display for Ended<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |why| write!(f, " | ended: {why}"))
+    }
 }
 
 /// What was still missing, and what waited for it, when the run ended.
@@ -257,9 +201,12 @@ pub(crate) fn stat(into: &mut Vec<u8>, name: &str, record: &StatRecord<'_>) {
         let (recorded, not) = (metrics.recorded_inputs, metrics.unrecorded_inputs);
         put(into, format_args!(" | recorded={recorded} not_recorded={not}"));
     }
+    if record.ended_symbols > 0 {
+        put(into, format_args!(" | ended_symbols={}", record.ended_symbols));
+    }
     for line in record.lines {
-        let number = line.line.0 + 1;
-        put(into, format_args!(" | line {number} {} first={}", connected(line.connected_s), line.first));
+        let (place, up) = (line.place, connected(line.connected_s));
+        put(into, format_args!(" | {place} {up} first={}", line.first));
         if let Some([p50, p99, _]) = line.lead_ms {
             put(into, format_args!(" lead_p50={p50:.1}ms lead_p99={p99:.1}ms"));
         }
@@ -294,6 +241,10 @@ pub(crate) fn state(record: &StateRecord<'_>) -> Option<String> {
         LinkStatus::Disconnected => format!("disconnected ({seconds} s)"),
         LinkStatus::Streaming => return None,
     };
+    if let Some(ShardScope { shard, market, symbols }) = record.shard {
+        let number = shard.0 + 1;
+        line.insert_str(0, &format!("shard {number} ({market}, {}): ", counted(symbols as u64, "symbol")));
+    }
     if let Some(cause) = record.cause {
         line.push_str(&format!(" | {}: {}", cause.as_str(), escaped_line(&cause.to_string())));
     }
@@ -321,6 +272,12 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// `1 trade`, `2 trades`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// A number with fixed digits and its unit, or `none`.

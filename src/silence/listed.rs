@@ -1,5 +1,6 @@
 //! Whether the exchange knows the symbols that were asked for, and which ones were meant.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::repair::rest::Listed;
@@ -50,12 +51,16 @@ pub fn check(listings: &[Listed], symbols: &[Symbol]) -> Vec<SymbolProblem> {
     if listings.is_empty() {
         return Vec::new();
     }
-    let problem = |symbol: &Symbol| match listings.iter().find(|listed| listed.symbol == *symbol) {
+    // Many are asked about once in a while: none of them is worth a walk along the whole list.
+    let by_symbol: HashMap<&Symbol, &Listed> =
+        listings.iter().map(|listed| (&listed.symbol, listed)).collect();
+    let problem = |symbol: &Symbol| match by_symbol.get(symbol) {
         // Without a word there is nothing to say.
         Some(listed) if listed.is_trading() || listed.status.is_empty() => None,
-        Some(listed) => {
-            Some(SymbolProblem::NotTrading { symbol: symbol.clone(), status: listed.status.clone() })
-        }
+        Some(listed) => Some(SymbolProblem::NotTrading {
+            symbol: symbol.clone(),
+            status: listed.status.as_ref().to_owned(),
+        }),
         None => {
             Some(SymbolProblem::Unknown { symbol: symbol.clone(), did_you_mean: meant(symbol, listings) })
         }
@@ -87,7 +92,7 @@ pub fn unknown(problems: &[SymbolProblem], market: Market) -> Option<String> {
 }
 
 /// Near in letters, or of the same coin; in case of doubt one that trades, then the one the exchange lists first.
-fn meant(symbol: &Symbol, listings: &[Listed]) -> Vec<Symbol> {
+pub(crate) fn meant(symbol: &Symbol, listings: &[Listed]) -> Vec<Symbol> {
     let coin = base(symbol.as_str());
     let mut candidates: Vec<_> = listings
         .iter()
@@ -125,10 +130,7 @@ mod tests {
             "DOGEUSDT",
             "BTCUSDT_260327",
         ];
-        let listed = |(name, status): (&str, &str)| Listed {
-            symbol: Symbol::new(name).unwrap(),
-            status: status.into(),
-        };
+        let listed = |(name, status): (&str, &str)| Listed::new(Symbol::new(name).unwrap(), status);
         let halted = [("LUNAUSDT", "SETTLING"), ("ETHUSDD", "HALT"), ("SOLUSDT", "")];
         trading.map(|name| (name, "TRADING")).into_iter().chain(halted).map(listed).collect()
     }

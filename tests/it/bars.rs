@@ -225,6 +225,7 @@ fn by_the_pipeline(specs: &[BarSpec], empty: bool, rows: &[AggTrade]) -> (Vec<Co
         repairs: false,
         hold_size: 1_000,
         bars: specs.iter().map(|spec| BarBuilder::new(*spec, empty)).collect(),
+        counts_worth: true,
     })
     .unwrap();
     let (mut counted, mut hole) = (Vec::new(), false);

@@ -140,6 +140,68 @@ fn config_shows_where_lost_trades_will_be_asked_for_or_why_nowhere() {
     }
 }
 
+/// What is said of the connections: everything below the table.
+fn connections(arguments: &[&str]) -> String {
+    let run = run(&[&["config"], arguments].concat(), &[]);
+    let (_, connections) = run.stdout.split_once("\n\n").unwrap_or_else(|| panic!("{}", run.stdout));
+    connections.to_owned()
+}
+
+#[test]
+fn config_shows_the_connections_that_a_run_would_make() {
+    let three = ["--symbol", "BTCUSDT,ETHUSDT,SOLUSDT", "--streams-per-connection", "1"];
+    insta::assert_snapshot!(connections(&three), @r#"
+    connects to  wss://fstream.binance.com/market/stream, 3 connections
+    repairs from https://fapi.binance.com
+    subscribes   btcusdt@aggTrade
+                 ethusdt@aggTrade
+                 solusdt@aggTrade
+    "#);
+    insta::assert_snapshot!(connections(&["--symbol", "BTCUSDT,usdm:*USDC", "--group", "B=ETHUSDT"]), @r#"
+    connects to  wss://fstream.binance.com/market/stream
+    repairs from https://fapi.binance.com
+    subscribes   btcusdt@aggTrade, ethusdt@aggTrade
+                 plus what usdm:*USDC takes at the start
+    "#);
+    let file = connections(&["--symbols-file", "nowhere.txt"]);
+    assert!(file.ends_with("subscribes   what nowhere.txt says\n"), "{file}");
+    let seven = ["--symbol", "A,B,C,D,E,F,G", "--streams-per-connection", "1"];
+    assert!(connections(&seven).ends_with("             e@aggTrade\n             and 2 more connections\n"));
+    insta::assert_snapshot!(connections(&["--all", "--market", "spot"]), @r#"
+    connects to  wss://stream.binance.com/stream
+    repairs from https://api.binance.com
+    subscribes   what spot:* takes at the start
+    "#);
+    insta::assert_snapshot!(connections(&["--symbol", "BTCUSDT,spot:BTCUSDT"]), @r#"
+    connects to  wss://fstream.binance.com/market/stream
+    repairs from https://fapi.binance.com
+    subscribes   btcusdt@aggTrade
+
+    connects to  wss://stream.binance.com/stream
+    repairs from https://api.binance.com
+    subscribes   btcusdt@aggTrade
+    "#);
+}
+
+#[test]
+fn config_ends_like_a_run_where_nothing_can_be_followed() {
+    let directory = Directory::new();
+    fs::write(directory.0.join("broken.txt"), "BTC/USDT\n").unwrap();
+    fs::write(directory.0.join("good.txt"), "BTCUSDT\n").unwrap();
+    for (arguments, code, told) in [
+        (&["--symbol", "BTCUSDT", "--exclude", "BTCUSDT"][..], 1, "nothing is left to follow"),
+        (&["--symbols-file", "nowhere.txt"], 1, "the symbols file nowhere.txt cannot be used: "),
+        (&["--symbols-file", "broken.txt"], 1, "the symbols file broken.txt cannot be used: line 1: "),
+        (&["--symbols-file", "good.txt"], 0, ""),
+        (&["--all"], 0, ""),
+    ] {
+        let run = directory.run(&[&["config"], arguments].concat(), &[]);
+        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(told) && run.stderr.is_empty() == told.is_empty(), "{}", run.stderr);
+        assert!(run.stdout.starts_with("option "), "{}", run.stdout);
+    }
+}
+
 #[test]
 fn options_of_repair_are_refused_where_nothing_can_be_repaired() {
     for arguments in [
@@ -302,9 +364,14 @@ fn every_value_of_the_example_file_works() {
         if !option.expect(name).applies_to(cvd_stream::config::Command::Config) {
             continue;
         }
-        // This one is looked into.
-        let line = if line.starts_with("CVD_STREAM_CA_FILE=") { "CVD_STREAM_CA_FILE=ca.pem" } else { line };
+        // These are looked into.
+        let line = match name {
+            "CVD_STREAM_CA_FILE" => "CVD_STREAM_CA_FILE=ca.pem",
+            "CVD_STREAM_SYMBOLS_FILE" => "CVD_STREAM_SYMBOLS_FILE=symbols",
+            _ => line,
+        };
         let directory = Directory::with_dotenv(line);
+        fs::write(directory.0.join("symbols"), "BTCUSDT\n").unwrap();
         let certificate = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert;
         fs::write(directory.0.join("ca.pem"), certificate.pem()).unwrap();
         let run = directory.run(&["config"], &[]);

@@ -246,6 +246,128 @@ async fn a_symbol_that_does_not_exist_is_named_with_the_one_that_was_meant() {
     .await;
 }
 
+/// Four symbols, by the system's clock.
+fn four() -> ExchangeBuilder {
+    ["ETHUSDT", "SOLUSDT", "XRPUSDT"].iter().fold(market([]), |all, name| all.symbol(name))
+}
+
+/// What the command says of this exchange, whose address names no stream.
+async fn examined_bare(exchange: &Exchange, more: &[&str]) -> Said {
+    let (url, rest) = (format!("{}/market/stream", exchange.stream_base()), exchange.rest_url());
+    said(&[&["--url", &url, "--rest-url", &rest][..], more].concat()).await
+}
+
+/// The lines of these checks, without their variable parts.
+fn lines_of(said: &Said, checks: &[&str]) -> String {
+    checks.iter().map(|check| masked(said.line(check)) + "\n").collect()
+}
+
+const FOLLOWING: [&str; 5] = ["configuration", "REST", "symbol", "stream", "route"];
+
+#[tokio::test]
+async fn a_symbols_file_that_cannot_be_used_is_a_failure_as_in_a_run() {
+    story(async {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        std::fs::write(directory.join("doctor-broken.txt"), "BTCUSDT\nBTC/USDT\n")
+            .expect("a file of our own");
+        let missing = said(&["--symbols-file", "doctor-nowhere.txt"]).await;
+        let (cause, code) = missing.cause();
+        insta::assert_snapshot!(cause, @"fail  configuration   the symbols file doctor-nowhere.txt cannot be used: No such file or directory (os error 2): without it a run ends at once: name a file of symbols with --symbols-file");
+        assert_eq!(code, Some(1));
+        assert!(missing.line("stream").contains("skipped"), "{}", missing.text);
+        let (cause, code) = said(&["--symbols-file", "doctor-broken.txt"]).await.cause();
+        assert!(cause.contains("doctor-broken.txt cannot be used: line 2: `BTC/USDT` is neither"), "{cause}");
+        assert_eq!(code, Some(1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_symbols_of_a_file_are_counted_with_their_connections() {
+    story(async {
+        let exchange = started(four()).await;
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        std::fs::write(directory.join("doctor-three.txt"), "BTCUSDT ETHUSDT\nXRPUSDT\n").expect("our own");
+        let more = ["--symbols-file", "doctor-three.txt", "--streams-per-connection", "2"];
+        let said = examined_bare(&exchange, &more).await;
+        insta::assert_snapshot!(lines_of(&said, &FOLLOWING), @r#"
+        ok    configuration   usdm:BTCUSDT, usdm:ETHUSDT, usdm:XRPUSDT, settings from 4 flags
+        ok    REST            http://127.0.0.1:PORT answers in TIME; weight used N of 2400
+        ok    symbol          3 symbols of usdm (usdm:BTCUSDT, usdm:ETHUSDT, usdm:XRPUSDT) over 2 connections
+        ok    stream          ws://127.0.0.1:PORT/market/stream opened and acknowledged in TIME
+        ok    route           first trade after TIME, N trades in TIME
+        "#);
+        assert_eq!(said.code, Some(0), "{}", said.text);
+        stopped_in_peace(exchange).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_patterns_mean_is_asked_and_said() {
+    story(async {
+        let exchange = started(four()).await;
+        let more = ["--all", "--exclude", "SOLUSDT,NOPE*", "--streams-per-connection", "1"];
+        let (some, all) = (examined_bare(&exchange, &more).await, examined_bare(&exchange, &["--all"]).await);
+        insta::assert_snapshot!(lines_of(&some, &FOLLOWING), @r#"
+        ok    configuration   usdm:* without usdm:SOLUSDT, usdm:NOPE*, settings from 5 flags
+        ok    REST            http://127.0.0.1:PORT answers in TIME; weight used N of 2400
+        warn  symbol          3 symbols of usdm (usdm:* without usdm:SOLUSDT, usdm:NOPE*) over 3 connections: the exclusion of usdm:NOPE* leaves nothing out of what is wanted: check its market and its letters, or drop it
+        ok    stream          ws://127.0.0.1:PORT/market/stream opened and acknowledged in TIME
+        ok    route           first trade after TIME, N trades in TIME
+        "#);
+        assert_eq!(some.code, Some(3), "{}", some.text);
+        insta::assert_snapshot!(lines_of(&all, &FOLLOWING), @r#"
+        ok    configuration   usdm:*, settings from 3 flags
+        ok    REST            http://127.0.0.1:PORT answers in TIME; weight used N of 2400
+        ok    symbol          4 symbols of usdm (usdm:*) over 1 connection
+        ok    stream          ws://127.0.0.1:PORT/market/stream opened and acknowledged in TIME (a try with 3 of 4 symbols, on usdm)
+        ok    route           first trade after TIME, N trades in TIME
+        "#);
+        assert_eq!(all.code, Some(0), "{}", all.text);
+        assert!(!all.text.contains("answers in 0.0 ms"), "{}", all.text);
+        stopped_in_peace(exchange).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_selection_that_cannot_be_followed_is_a_failure() {
+    story(async {
+        let exchange = started(four()).await;
+        for (more, cause) in [
+            (&["--symbol", "*EUR"][..], "usdm:*EUR matches nothing that trades"),
+            (&["--symbol", "*USDT,BTCUSD"], "the exchange lists no BTCUSD on usdm; did you mean BTCUSDT?"),
+            (&["--symbol", "BTCUSDT", "--exclude", "BTC*"], "nothing is left to follow"),
+        ] {
+            let said = examined_bare(&exchange, more).await;
+            assert!(said.cause().0.starts_with(&format!("fail  symbol          {cause}")), "{}", said.text);
+            assert!(said.line("stream").contains("skipped"), "{}", said.text);
+            assert_eq!(said.code, Some(1));
+        }
+        stopped_in_peace(exchange).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_name_rest_is_asked_all_the_same() {
+    story(async {
+        let (exchange, gone) = tokio::join!(started(four()), started(market([])));
+        gone.stop_listening().await;
+        let (url, rest) =
+            (format!("{}/market/stream", exchange.stream_base()), gone.stream_base().replace("ws:", "http:"));
+        let said = said(&["--url", &url, "--rest-url", &rest, "--all"]).await;
+        assert!(said.line("REST").starts_with("fail  REST            no whole answer from"), "{}", said.text);
+        assert!(said.line("symbol").ends_with("skipped: REST does not answer"), "{}", said.text);
+        assert!(said.line("stream").contains("skipped: nobody can tell whom"), "{}", said.text);
+        assert_eq!(said.code, Some(1));
+        stopped_in_peace(exchange).await;
+        stopped_in_peace(gone).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn rest_is_away() {
     story(async {
@@ -464,6 +586,32 @@ async fn a_state_directory_in_use_is_worth_a_word_with_its_process_and_its_check
         insta::assert_snapshot!(line, @"warn  state directory DIR: writable, 1 checkpoint of BTCUSDT, saved TIME ago; it is used by process ID: a second run must have another --state-dir; if that process is the monitor itself, all is well");
         assert_eq!(said.code, Some(3), "{}", said.text);
         monitor.kill().await.expect("it still ran");
+        stopped_in_peace(exchange).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn checkpoints_are_looked_for_of_everything_that_patterns_take() {
+    story(async {
+        let exchange = started(four()).await;
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("doctor-patterns");
+        std::fs::remove_dir_all(&directory).ok();
+        let shown = directory.display().to_string();
+        let (url, rest) = (format!("{}/market/stream", exchange.stream_base()), exchange.rest_url());
+        let run = ["--url", &url, "--rest-url", &rest, "--state-dir", &shown];
+        let run = [&run[..], &["--symbol", "BTCUSDT", "--count", "1"]].concat();
+        let ended = Command::new(env!("CARGO_BIN_EXE_cvd-stream"))
+            .args(run)
+            .env_clear()
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .output();
+        assert!(ended.await.expect("the command starts").status.success());
+        let said = examined_bare(&exchange, &["--all", "--state-dir", &shown]).await;
+        let line = masked(&said.line("state directory").replace(&shown, "DIR"));
+        assert!(line.contains("DIR: writable, checkpoints of 1 of 4 symbols"), "{line}");
+        let nothing = examined_bare(&exchange, &["--symbol", "*EUR", "--state-dir", &shown]).await;
+        assert!(nothing.line("state directory").ends_with("whose checkpoints to look for is not known"));
         stopped_in_peace(exchange).await;
     })
     .await;

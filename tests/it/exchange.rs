@@ -1,6 +1,7 @@
 //! The practice exchange, watched by a plain WebSocket client and plain HTTP.
 
 mod in_memory;
+mod market;
 
 use std::sync::Arc;
 use std::time::Duration;

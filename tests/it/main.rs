@@ -25,8 +25,14 @@ mod fetch;
 mod golden;
 /// A link that swallows bytes.
 mod half_open;
+/// `--latency`: however the monitor waits, nothing is lost.
+mod latency;
 /// A line that never lets go: hand-overs, redundant lines, a month of cuts.
 mod lines;
+/// Many symbols in one run.
+mod many;
+/// Several markets in one run: one that goes down, restarts, recordings.
+mod markets;
 /// The whole monitor against the practice exchange: what comes in, what is counted, how it ends.
 mod monitor;
 /// What an exchange should never send.
@@ -39,6 +45,8 @@ mod monitor_process;
 mod monitor_records;
 /// What a review found, told as stories.
 mod monitor_review;
+/// Outages of many symbols on several shards.
+mod outage;
 /// The whole monitor through real proxies, and the feed through broken ones.
 mod proxies;
 /// What the README shows is what the command does.
@@ -55,6 +63,10 @@ mod repair;
 mod replay_files;
 /// REST as the client that repairs holes sees it: the exchange's, and what a hostile server may answer.
 mod rest;
+/// Who is followed: patterns by what the exchange lists, and what comes and goes while it runs.
+mod roster;
+/// Many symbols over several connections, each of which carries exactly what it should.
+mod shards;
 /// Silence is never mistaken for health: every one has a name.
 mod silence;
 /// Files of results: the same rows in every format, whole or not at all.

@@ -14,7 +14,20 @@ use crate::support::*;
 
 /// The command with nothing of our environment and no `.env` in sight.
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cvd-stream"));
+    program(env!("CARGO_BIN_EXE_cvd-stream"), arguments)
+}
+
+/// As `nohup` starts it.
+#[cfg(target_os = "linux")]
+fn ignoring_hang_up(arguments: &[&str]) -> Command {
+    let script = r#"trap '' HUP; exec "$0" "$@""#;
+    let mut all = vec!["-c", script, env!("CARGO_BIN_EXE_cvd-stream")];
+    all.extend(arguments);
+    program("/bin/sh", &all)
+}
+
+fn program(path: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
     command.args(arguments).env_clear().current_dir(env!("CARGO_TARGET_TMPDIR"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
@@ -412,6 +425,88 @@ async fn a_signal_ends_a_replay_of_a_pipe_that_delivers_nothing() {
         assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         assert_eq!(child.wait().await.unwrap().code(), Some(0));
         std::fs::remove_file(fifo).unwrap();
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn sighup_reads_the_symbols_file_again_and_a_mistake_in_it_changes_nothing() {
+    story(async {
+        let market = Script::default().at_end(AtEnd::Market { per_second: 300 });
+        let exchange =
+            Exchange::builder().symbol("BTCUSDT").symbol("ETHUSDT").script(market).start().await.unwrap();
+        let name = format!("symbols-{}", std::process::id());
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
+        let write = |text: &str| std::fs::write(&file, text).unwrap();
+        // Because of the pattern, what the exchange lists is known from the start.
+        write("BTC*");
+        let (url, rest) = (format!("{}/market/stream", exchange.stream_base()), exchange.rest_url());
+        let arguments = ["--url", &url, "--rest-url", &rest, "--symbols-file", &name, "--output", "json"];
+        let mut child = command(&arguments).spawn().unwrap();
+        let mut log = log_of(&mut child);
+        until(&mut log, "Connected: ").await;
+        write("BTCUSDT\n\nETH/USDT\n");
+        send("HUP", &child).await;
+        until(&mut log, "cannot be used: line 3: `ETH/USDT` is neither a symbol nor a pattern").await;
+        write("ETHUSDT\nBTCUDST\n");
+        send("HUP", &child).await;
+        until(
+            &mut log,
+            "cannot be used: the exchange lists no BTCUDST on usdm; did you mean BTCUSDT? Nothing changes",
+        )
+        .await;
+        write("# Nobody");
+        send("HUP", &child).await;
+        until(&mut log, "cannot be used: nothing is left to follow").await;
+        write("BTCUSDT ETHUSDT");
+        send("HUP", &child).await;
+        until(&mut log, "was read again: joining usdm:ETHUSDT; leaving none").await;
+        send("HUP", &child).await;
+        until(&mut log, "was read again: nothing changes").await;
+        send("TERM", &child).await;
+        // Nobody may wait for the rest of the diagnostics.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let output = child.wait_with_output().await.unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let symbols: Vec<_> =
+            last(&output)["symbols"].as_array().unwrap().iter().map(|of| of["symbol"].clone()).collect();
+        assert_eq!(symbols, ["BTCUSDT", "ETHUSDT"]);
+        std::fs::remove_file(&file).unwrap();
+        stopped_in_peace(exchange).await;
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_terminal_that_is_closed_ends_a_run_in_good_order_unless_nohup_keeps_it() {
+    story(async {
+        for keeps in [false, true] {
+            let market = Script::default().at_end(AtEnd::Market { per_second: 300 });
+            let exchange = Exchange::builder().symbol("BTCUSDT").script(market).start().await.unwrap();
+            let (url, rest) = (format!("{}/market/stream", exchange.stream_base()), exchange.rest_url());
+            let arguments = ["--symbol", "BTCUSDT", "--url", &url, "--rest-url", &rest];
+            let mut child = match keeps {
+                false => command(&arguments),
+                true => ignoring_hang_up(&arguments),
+            }
+            .spawn()
+            .unwrap();
+            let mut log = log_of(&mut child);
+            until(&mut log, "Connected: ").await;
+            send("HUP", &child).await;
+            if keeps {
+                send("TERM", &child).await;
+            }
+            until(&mut log, "stopping in good order").await;
+            tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+            let output = child.wait_with_output().await.unwrap();
+            assert_eq!(output.status.code(), Some(0));
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.contains("[FINAL]"), "{text}");
+            stopped_in_peace(exchange).await;
+        }
     })
     .await;
 }

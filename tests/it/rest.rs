@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cvd_stream::exchange::{Act, Exchange};
 use cvd_stream::feed::{Destination, Dialing, Network, SystemNetwork};
-use cvd_stream::repair::rest::{Listed, RestBase, RestClient, RestLimits};
+use cvd_stream::repair::rest::{RestBase, RestClient, RestLimits};
 use cvd_stream::repair::{Ask, Page, Request, RestError};
 use cvd_stream::snapshot::Market;
 use cvd_stream::trade::AggTrade;
@@ -274,8 +274,12 @@ async fn the_time_and_the_listings_are_told_over_the_connection_of_the_trades() 
             assert_eq!(asking.client.used_weight(), told.used_weight);
 
             let listed = asking.client.listings().await.unwrap();
-            let expected = names.map(|name| Listed { symbol: symbol(name), status: "TRADING".into() });
-            assert_eq!(listed, expected);
+            let told: Vec<_> = listed.iter().map(|one| (one.symbol.as_str(), one.is_trading())).collect();
+            assert_eq!(told, names.map(|name| (name, true)));
+            // A contract of bitcoin is 100 dollars, any other 10.
+            let size = |size| (market == Market::CoinM).then_some(size);
+            let sizes: Vec<_> = listed.iter().map(|one| one.contract_size).collect();
+            assert_eq!(sizes, [size(100), size(10)]);
             assert_eq!(asking.client.used_weight(), Some(exchange.stats().rest_weight));
             assert!(asking.newest().await.is_ok());
             assert_eq!(asking.dialed(), 1);

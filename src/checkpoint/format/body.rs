@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Checkpoint, FormatError, Identity};
 use crate::cvd::{CvdConfig, CvdState, CvdStateError, TickRuleState};
-use crate::pipeline::{LaneState, ResumeError};
+use crate::pipeline::{LaneState, ResumeError, WorthSum};
 use crate::sequence::{SequenceCounts, SequenceState};
 use crate::snapshot::Market;
 use crate::trade::Aggressor;
@@ -38,6 +38,9 @@ pub(super) struct Body {
     counts: Counts,
     settings: Settings,
     calculator: Calculator,
+    /// Files of before do not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    worth: Option<WorthSum>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,6 +118,7 @@ impl Body {
                 ema_alpha: Bits(ema_alpha.to_bits()),
             },
             calculator: Calculator::of(&state.calculator).map_err(FormatError::Impossible)?,
+            worth: state.worth,
         })
     }
 
@@ -160,6 +164,7 @@ impl Body {
             applied_before_epoch: self.applied_before_epoch,
             sequence,
             calculator: self.calculator.into_state().map_err(FormatError::Impossible)?,
+            worth: self.worth,
         };
         let Self { serial, saved_at_ms, program, .. } = self;
         Ok(Checkpoint { serial, saved_at_ms, program, state })

@@ -179,7 +179,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
         said(&forged(&text, "\"serial\"", "\"other\""), &identity),
         "it does not say what a checkpoint says: unknown field `other`, expected one of `program`, `serial`, \
          `saved_at_ms`, `ledger`, `market`, `symbol`, `epoch`, `first_id`, `next_id`, `applied`, \
-         `applied_before_epoch`, `missing`, `given_up`, `newest_ms`, `counts`, `settings`, `calculator` at line 1 \
+         `applied_before_epoch`, `missing`, `given_up`, `newest_ms`, `counts`, `settings`, `calculator`, `worth` at line 1 \
          column 26"
     );
     assert_eq!(

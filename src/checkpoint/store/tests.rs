@@ -128,6 +128,28 @@ fn what_stands_in_the_way_and_cannot_be_moved_is_never_overwritten() {
 }
 
 #[test]
+fn a_symbol_that_nobody_went_on_from_begins_anew_and_its_earlier_files_are_kept_aside() {
+    let identity = identity(5);
+    let states = states(&identity, 4);
+    let disk = disk_with(&identity, &states);
+    for run in 0..2 {
+        let mut store = store(&disk);
+        store.save(&identity, &states[2], 30).unwrap();
+        let ending = if run == 0 { ".earlier".to_owned() } else { format!(".earlier-{}", run + 1) };
+        let aside = |name: String| (path(&name), path(&format!("{name}{ending}")));
+        let names = [NAME.to_owned(), format!("{NAME}.previous")];
+        assert_eq!(store.take_made_room(), names.map(aside));
+        assert_eq!(disk.listing().iter().filter(|name| !name.contains(".earlier")).count(), 1);
+        store.save(&identity, &states[3], 40).unwrap();
+        assert_eq!(store.take_made_room(), [], "its own files make no room");
+        assert_eq!(store.load(&identity).unwrap().unwrap().checkpoint.serial, 2);
+    }
+    // What is aside is whole: renamed back it is gone on from.
+    disk.rename(&path(&format!("{NAME}.earlier")), &path(NAME)).unwrap();
+    assert_eq!(store(&disk).load(&identity).unwrap().unwrap().checkpoint.state, states[1]);
+}
+
+#[test]
 fn another_symbol_has_files_of_its_own() {
     let identity = identity(5);
     let disk = disk_with(&identity, &states(&identity, 2));

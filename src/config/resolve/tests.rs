@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::bars::BarSpec;
 use crate::config::{Bound, FetchConfig, RecordConfig, Showing, Speed};
+use crate::feed::endpoint::Endpoint;
 use crate::snapshot::Market;
 use crate::units::{AggTradeId, Symbol, UnixMillis};
 
@@ -51,7 +52,10 @@ fn the_defaults_of_the_table_are_the_defaults() {
         let commands = [Command::Live, Command::Replay, Command::Fetch];
         let command = *commands.iter().find(|command| spec.applies_to(**command)).unwrap();
         let resolved = resolve(command, &layers(&[(spec.name, spec.default)], &[], &[])).unwrap();
-        assert_eq!(resolved.config, Config::default(), "{}", spec.name);
+        let mut expected = Config::default();
+        // That somebody asked for them tells of many symbols too.
+        expected.table.with_trades = spec.name == "print-every";
+        assert_eq!(resolved.config, expected, "{}", spec.name);
         assert_eq!(option(&resolved, spec.name).0, spec.default);
     }
 }
@@ -180,7 +184,7 @@ fn each_option_reaches_its_setting() {
     expected.calculator.z_warmup = Some(9);
     expected.calculator.ema_alpha = 1.0;
     expected.output = crate::config::OutputFormat::Json;
-    expected.print_every = 0;
+    (expected.print_every, expected.table.with_trades) = (0, true);
     expected.stats_interval = Duration::ZERO;
     expected.log = crate::config::LogConfig {
         format: crate::config::LogFormat::Json,
@@ -264,7 +268,7 @@ fn all_faults_are_reported_at_once_in_the_order_of_the_table() {
     let env = [
         ("HEARTBEAT_TIMEOUT", "abc"),
         ("QUEUE_SIZE", "0"),
-        ("SYMBOL", "BTC USDT"),
+        ("SYMBOL", "BTC/USDT"),
         ("WS_URL", "http://x"),
         ("CVD_STREAM_COUNT", "0"),
         ("CVD_STREAM_EMA_ALPHA", "NaN"),
@@ -335,6 +339,48 @@ fn the_url_wins_over_the_default_symbol_and_tells_several_lanes() {
     assert_eq!(option(&resolved, "symbol"), ("BTCUSD_PERP,ETHUSD_PERP", "the URL".to_owned()));
     assert_eq!(option(&resolved, "market"), ("coinm", "the URL".to_owned()));
     assert_eq!(option(&resolved, "url"), (url, "environment WS_URL".to_owned()));
+}
+
+#[test]
+fn each_value_is_told_with_what_gave_it() {
+    for (flags, name, value, source) in [
+        (&[("symbol", "usdm:BTCUSDT"), ("market", "spot")][..], "market", "usdm", "flag --symbol"),
+        (&[("symbol", "spot:BTCUSDT")], "market", "spot", "flag --symbol"),
+        (&[("symbol", "BTCUSDT"), ("market", "spot")], "market", "spot", "flag --market"),
+        (&[("symbol", "BTCUSDT")], "market", "usdm", "default"),
+        (&[("all", "true")], "symbol", "usdm:*", "flag --all"),
+        (&[("all", "false")], "symbol", "ETHUSDT", "default"),
+        (&[("group", "B=usdm:BTCUSDT")], "symbol", "usdm:BTCUSDT", "flag --group"),
+        (&[("group", "B=spot:BTCUSDT")], "market", "spot", "flag --group"),
+        (&[("symbols-file", "F")], "symbol", "", "flag --symbols-file"),
+        (&[("exclude", "BTC*")], "symbol", "usdm:ETHUSDT", "default"),
+        (&[("url", "ws://127.0.0.1:1/market/stream"), ("all", "true")], "symbol", "usdm:*", "flag --all"),
+    ] {
+        let resolved = live(flags, &[], &[]).unwrap();
+        assert_eq!(option(&resolved, name), (value, source.to_owned()), "{flags:?}");
+    }
+}
+
+#[test]
+fn the_usual_interval_of_checkpoints_depends_on_how_many_symbols_there_are() {
+    let eleven: Vec<_> = (0..11).map(|at| format!("S{at}")).collect();
+    let eleven = eleven.join(",");
+    let open = "1s, 15s with more than 10 symbols";
+    for (flags, shown) in [
+        (&[("all", "true")][..], open),
+        (&[("symbols-file", "F")], open),
+        (&[("all", "true"), ("state-interval", "2s")], "2s"),
+        (&[("symbol", "BTCUSDT,spot:BTCUSDT")], "1s"),
+        (&[("symbol", &eleven)], "15s"),
+    ] {
+        assert_eq!(option(&live(flags, &[], &[]).unwrap(), "state-interval").0, shown, "{flags:?}");
+    }
+}
+
+#[test]
+fn a_symbol_of_a_market_without_an_address_was_given_all_the_same() {
+    let result = live(&[("url", "ws://127.0.0.1:1/market/stream"), ("symbol", "spot:BTCUSDT")], &[], &[]);
+    assert_eq!(subjects(&result), ["--url"]);
 }
 
 #[test]

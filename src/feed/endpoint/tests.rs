@@ -280,3 +280,30 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn streams_can_be_taken_off_an_address_that_does_not_insist_on_them() {
+    let symbols = [symbol("BTCUSDT"), symbol("ETHUSDT")];
+    for market in Market::ALL {
+        for testnet in [false, true] {
+            let own = Endpoint::for_symbols(market, testnet, &symbols);
+            assert_eq!(own.own_network(), Some(testnet));
+            let bare = own.without_streams().unwrap();
+            assert_eq!(bare, Endpoint::bare(market, testnet));
+            assert!(
+                !bare.url.contains('?') && bare.symbols.is_empty() && bare.subscribe.is_empty(),
+                "{}",
+                bare.url
+            );
+        }
+    }
+    let given = from_url("ws://127.0.0.1:9/stream").unwrap();
+    assert_eq!(given.own_network(), None);
+    let bare = given.without_streams().unwrap();
+    assert_eq!(
+        (bare.url.as_str(), bare.symbols.len(), bare.subscribe.len()),
+        ("ws://127.0.0.1:9/stream", 0, 0)
+    );
+    assert_eq!(bare.without_streams().unwrap(), bare);
+    assert_eq!(from_url("ws://127.0.0.1:9/stream?streams=btcusdt@aggTrade").unwrap().without_streams(), None);
+}

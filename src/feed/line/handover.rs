@@ -1,5 +1,6 @@
 //! Make before break: a connection that is to end is replaced by another one while it still runs.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{SemaphorePermit, watch};
@@ -8,12 +9,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::super::backoff::patient;
 use super::super::connect::Socket;
 use super::super::failure::{ConnectError, HandOverFailure, SessionEnd};
+use super::super::pace::ahead_of_age;
 use super::super::session::SessionReport;
 use super::super::steering::{Orders, Renewal};
 use super::super::{FeedEvent, LinkChange};
 use super::{After, Attempt, Line, Up};
 
-/// A new connection that has not shown that it brings everything by then does not take over.
+/// A new connection whose streams the exchange has not confirmed by then does not take over: two minutes are more than
+/// requests can take that are answered, repeated and put right again and again.
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(120);
+/// A new connection that has not shown that it brings everything so long after it has all its streams does not take over.
 const OVERLAP_LIMIT: Duration = Duration::from_secs(30);
 /// After a hand-over that failed the next is tried so much later, twice as long each time …
 const HANDOVER_AGAIN: Duration = Duration::from_secs(60);
@@ -51,6 +56,8 @@ struct Began<'a> {
 /// How far a new connection has come.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
+    /// It has not got all its streams yet.
+    Subscribing { until: Instant },
     /// It has to show until then that it brings everything.
     Proving { until: Instant },
     /// It has; the old one takes its leave.
@@ -84,13 +91,14 @@ impl<'a> Line<'a> {
                 Turn::OldEnded(report) => return self.succeeded(report, next).await,
                 Turn::NewEnded(report) => next = self.new_one_ended(report, next, &mut plan),
                 Turn::Attempted(attempted) => {
-                    let Next::Attempt { began, .. } = std::mem::replace(&mut next, Next::None) else {
+                    let Next::Attempt { attempt, began } = std::mem::replace(&mut next, Next::None) else {
                         continue;
                     };
                     match *attempted {
                         Ok(socket) => {
-                            let phase = Phase::Proving { until: Instant::now() + OVERLAP_LIMIT };
-                            next = Next::Up { up: self.open(socket, stop), began, phase };
+                            let up = self.open(socket, &attempt.plan, stop);
+                            let phase = Phase::Subscribing { until: Instant::now() + SUBSCRIBE_LIMIT };
+                            next = Next::Up { up, began, phase };
                         }
                         Err(error) => {
                             self.another_address();
@@ -100,11 +108,11 @@ impl<'a> Line<'a> {
                 }
                 Turn::OldTold => {}
                 Turn::NewTold => {
-                    if let Next::Up { up, phase: phase @ Phase::Proving { .. }, .. } = &mut next
-                        && up.orders.borrow().overlapped
-                    {
-                        *phase = Phase::Carrying;
-                        self.common.steering.replaced(old.id);
+                    if let Next::Up { up, phase, .. } = &mut next {
+                        *phase = phase.told(*up.orders.borrow(), Instant::now());
+                        if matches!(phase, Phase::Carrying) {
+                            self.common.steering.replaced(old.id);
+                        }
                     }
                 }
                 Turn::Due => self.come_due(&old, &mut next, &mut plan),
@@ -116,12 +124,16 @@ impl<'a> Line<'a> {
     fn come_due(&mut self, old: &Up<'a>, next: &mut Next<'a>, plan: &mut Plan) {
         let now = Instant::now();
         match next {
-            Next::Up { up, began, phase: phase @ Phase::Proving { .. } } => {
+            Next::Up { up, began, phase: phase @ (Phase::Subscribing { .. } | Phase::Proving { .. }) } => {
+                let failure = match phase {
+                    Phase::Subscribing { .. } => HandOverFailure::NotSubscribed(SUBSCRIBE_LIMIT),
+                    _ => HandOverFailure::NoOverlap(OVERLAP_LIMIT),
+                };
                 let why = began.why;
                 *phase = Phase::Leaving { until: now + LEAVE_LIMIT };
                 self.common.steering.replaced(up.id);
                 self.another_address();
-                self.hand_over_failed(plan, why, &HandOverFailure::NoOverlap(OVERLAP_LIMIT));
+                self.hand_over_failed(plan, why, &failure);
             }
             Next::Up { up, phase: Phase::Leaving { .. }, .. } => {
                 // It did not even take its leave.
@@ -141,7 +153,7 @@ impl<'a> Line<'a> {
                 plan.due = None;
                 let age = now.saturating_duration_since(old.since);
                 self.tell(FeedEvent::HandOverBegun { line: self.shown(), why, age });
-                let attempt = self.attempt(self.common.budget.take(now));
+                let attempt = self.attempt(self.common.budget.take(now).max(self.common.paced(now)));
                 *next = Next::Attempt { attempt, began: Began { at: now, why, _turn: turn } };
             }
         }
@@ -151,7 +163,7 @@ impl<'a> Line<'a> {
     fn new_one_ended(&mut self, report: SessionReport, next: Next<'a>, plan: &mut Plan) -> Next<'a> {
         match next {
             Next::Up { phase: Phase::Carrying, .. } => return Next::Lost(report),
-            Next::Up { began, phase: Phase::Proving { .. }, .. }
+            Next::Up { began, phase: Phase::Subscribing { .. } | Phase::Proving { .. }, .. }
                 if !matches!(report.end, SessionEnd::Stopped) =>
             {
                 self.hand_over_failed(plan, began.why, &HandOverFailure::Ended(report.end));
@@ -178,7 +190,7 @@ impl<'a> Line<'a> {
                 self.was_of_use(&report);
                 self.ended(&report.end)
             }
-            (end, Next::Up { up, phase: Phase::Proving { .. }, .. }) => {
+            (end, Next::Up { up, phase: Phase::Subscribing { .. } | Phase::Proving { .. }, .. }) => {
                 self.tell(FeedEvent::EndedEarly { end: &end, line: self.shown() });
                 After::Replaced(up)
             }
@@ -201,11 +213,27 @@ impl<'a> Line<'a> {
         self.tell(FeedEvent::HandOverFailed { line: self.shown(), what, next_try });
     }
 
-    /// Up to a twentieth before its time, so that not everybody comes at once.
+    /// A little before its time, so that neither everybody nor every shard comes at once.
     fn due_to_leave(&mut self, since: Instant) -> Option<Instant> {
-        let after = self.common.settings.handover_after;
-        let spread = after.mul_f64(self.dice.f64() / 20.0);
-        (!after.is_zero()).then(|| since + (after - spread))
+        let (after, common) = (self.common.settings.handover_after, self.common);
+        let (copies, lines) = (usize::from(common.copies()), common.lines.load(Ordering::Relaxed));
+        let line = usize::from(self.id.shard().0) * copies + usize::from(self.id.copy());
+        let own_roll = self.dice.f64();
+        let roll = if lines > 1 { common.age_roll } else { own_roll };
+        let early = ahead_of_age(after, line, lines, roll);
+        (!after.is_zero()).then(|| since + (after - early))
+    }
+}
+
+impl Phase {
+    /// What follows from what was said to the new connection, or by it.
+    fn told(self, orders: Orders, now: Instant) -> Self {
+        match self {
+            Self::Subscribing { .. } | Self::Proving { .. } if orders.overlapped => Self::Carrying,
+            Self::Subscribing { .. } if orders.subscribed => Self::Proving { until: now + OVERLAP_LIMIT },
+            Self::Proving { .. } if !orders.subscribed => Self::Subscribing { until: now + SUBSCRIBE_LIMIT },
+            phase => phase,
+        }
     }
 }
 
@@ -252,10 +280,12 @@ impl Plan {
 async fn next_turn(old: &mut Up<'_>, next: &mut Next<'_>, due: Option<Instant>) -> Turn {
     let (attempt, new, alarm) = match next {
         Next::None => (None, None, due),
-        Next::Attempt { attempt, .. } => (Some(attempt), None, None),
+        Next::Attempt { attempt, .. } => (Some(&mut attempt.socket), None, None),
         Next::Up { up, phase, .. } => {
             let alarm = match phase {
-                Phase::Proving { until } | Phase::Leaving { until } => Some(*until),
+                Phase::Subscribing { until } | Phase::Proving { until } | Phase::Leaving { until } => {
+                    Some(*until)
+                }
                 Phase::Carrying => None,
             };
             (None, Some(up), alarm)

@@ -17,7 +17,8 @@ use super::super::endpoint::Endpoint;
 use super::super::liveness::LivenessLimits;
 use super::super::network::{ByteStream, Destination, Dialing, Network};
 use super::super::{
-    ConnectError, ConnectionBudget, FeedError, FeedEvent, Live, LiveSettings, Renewal, Steering,
+    ConnectError, ConnectionBudget, FeedError, FeedEvent, Live, LiveSettings, Renewal, ShardId, ShardPlan,
+    Steering,
 };
 use super::*;
 use crate::queue::{QueueLimits, drop_oldest};
@@ -28,6 +29,9 @@ mod chaos;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Lines of as many shards as these stories have.
+const LINES: usize = 9;
 
 /// An attempt that waits for its answer. Dropping it refuses the connection.
 struct Dial {
@@ -155,7 +159,8 @@ struct Feed {
     /// What was told, as [`told`] puts it.
     told: Arc<Mutex<Vec<String>>>,
     /// Sessions of each line that are up, as the queue tells it.
-    up: Arc<Mutex<[i32; 3]>>,
+    up: Arc<Mutex<[i32; LINES]>>,
+    plans: watch::Sender<Arc<[ShardPlan]>>,
     stop: watch::Sender<bool>,
     running: JoinHandle<Result<(), FeedError>>,
 }
@@ -175,8 +180,8 @@ fn told(event: &FeedEvent<'_>) -> Option<String> {
     })
 }
 
-fn of(line: Option<LineId>) -> String {
-    line.map_or_else(String::new, |line| format!(" {}", line.0))
+fn of(line: Place) -> String {
+    line.copy.map_or_else(String::new, |copy| format!(" {copy}"))
 }
 
 /// Lines that no silence ends.
@@ -191,6 +196,16 @@ fn impatient(redundancy: u8, handover_after: Duration) -> LiveSettings {
     LiveSettings { redundancy, handover_after, jitter_seed: Some(7), ..LiveSettings::of(endpoint) }
 }
 
+fn shard_of(shard: u16) -> ShardPlan {
+    ShardPlan { shard: ShardId(shard), ..ShardPlan::of(Endpoint::default()) }
+}
+
+/// The same with several shards.
+fn sharded(shards: &[u16], settings: LiveSettings) -> LiveSettings {
+    let (_, plans) = watch::channel(shards.iter().map(|shard| shard_of(*shard)).collect());
+    LiveSettings { plans, ..settings }
+}
+
 impl Feed {
     fn start(settings: LiveSettings) -> Self {
         Self::start_within(settings, ConnectionBudget::default())
@@ -203,7 +218,9 @@ impl Feed {
         let (arrived, heard) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let steering = Steering::default();
         let (stop, stopped) = watch::channel(false);
-        let up = Arc::<Mutex<[i32; 3]>>::default();
+        let up = Arc::<Mutex<[i32; LINES]>>::default();
+        let (plans, followed) = watch::channel(settings.plans.borrow().clone());
+        let settings = LiveSettings { plans: followed, ..settings };
         let counts = Arc::clone(&up);
         let (into, hears, steers) = (Arc::clone(&arrived), Arc::clone(&heard), steering.clone());
         tokio::spawn(async move {
@@ -232,7 +249,12 @@ impl Feed {
             let live = live.with_network(Arc::new(Dials(dialed))).with_steering(steers).with_budget(budget);
             live.run(stopped).await
         });
-        Self { dials, steering, arrived, told: heard, up, stop, running }
+        Self { dials, steering, arrived, told: heard, up, plans, stop, running }
+    }
+
+    /// From now on there are these shards, whose addresses name their streams.
+    fn follow(&self, shards: &[u16]) {
+        self.plans.send_replace(shards.iter().map(|shard| shard_of(*shard)).collect());
     }
 
     /// The next attempt, however late it comes.
@@ -547,7 +569,7 @@ async fn a_quiet_connection_that_is_vouched_for_stays_and_ends_when_nobody_vouch
     let peer = feed.accept().await;
     for _ in 0..60 {
         sleep(50 * SECOND).await;
-        feed.steering.vouch();
+        feed.steering.vouch(ShardId(0));
     }
     assert!(peer.is_open());
     let vouched = Instant::now();
@@ -591,4 +613,76 @@ async fn a_refusal_for_good_ends_a_run_that_never_had_a_connection_and_no_other(
     second.answer_status(404, None);
     let end = feed.running.await.expect("the feed does not panic");
     assert!(matches!(end, Err(FeedError::Refused { .. })), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_one_shard_after_another_has_connected_ends_nothing() {
+    let mut feed = Feed::start(sharded(&[0, 1], settings(1, Duration::ZERO)));
+    let _first = feed.accept().await;
+    feed.dial().await.answer_status(404, None);
+    assert!(feed.dials_within(59 * SECOND).await.is_none());
+    let _second = feed.dials_within(10 * SECOND).await.expect("slowly, but again").accept().await;
+    settle().await;
+    assert_eq!(feed.up.lock().unwrap()[..6], [1, 0, 0, 1, 0, 0]);
+    feed.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_shard_is_steered_alone() {
+    let mut feed = Feed::start(sharded(&[0, 1], impatient(1, Duration::ZERO)));
+    let (first, second) = (feed.accept().await, feed.accept().await);
+    for _ in 0..5 {
+        sleep(50 * SECOND).await;
+        feed.steering.vouch(ShardId(0));
+    }
+    assert!(first.is_open() && !second.is_open(), "nobody vouched for the second");
+    let second = feed.accept().await;
+    settle().await;
+    feed.steering.reconnect(ShardId(0));
+    settle().await;
+    assert!(!first.is_open() && second.is_open());
+    let again = feed.dials_within(2 * SECOND).await.expect("the first, anew").accept().await;
+    settle().await;
+    feed.steering.renew(SessionId(3), Renewal::Lag);
+    let new = feed.accept().await;
+    settle().await;
+    feed.steering.overlapped(SessionId(5));
+    settle().await;
+    assert!(!second.is_open() && new.is_open() && again.is_open(), "the hand-over was the second's");
+    feed.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_goes_while_it_waits_connects_or_stands_leaves_nothing_and_may_come_back() {
+    let mut feed = Feed::start(sharded(&[0, 1, 2], settings(1, Duration::ZERO)));
+    let first = feed.accept().await;
+    let attempt = feed.dial().await;
+    drop(feed.dial().await);
+    feed.follow(&[]);
+    settle().await;
+    assert!(attempt.answer.is_closed(), "given up");
+    assert_eq!(first.farewell().await.0, Farewell::Close);
+    assert!(feed.dials_within(HOUR).await.is_none(), "nobody waits for the next attempt");
+    assert_eq!(feed.arrived(), ["opened 1", "closed 1"]);
+    feed.follow(&[2]);
+    let _again = feed.dials_within(SECOND).await.expect("a new one").accept().await;
+    settle().await;
+    assert_eq!(feed.up.lock().unwrap()[6], 1);
+    feed.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_connections_of_shards_are_a_quarter_of_a_second_apart_and_those_of_one_shard_are_not() {
+    let mut feed = Feed::start(sharded(&[0, 1, 2], settings(2, Duration::ZERO)));
+    let begun = Instant::now();
+    for number in 0..6 {
+        let _dial = feed.dial().await;
+        assert_eq!(begun.elapsed().as_millis(), number * 250);
+    }
+    feed.stop().await.unwrap();
+    let mut feed = Feed::start(settings(2, Duration::ZERO));
+    let begun = Instant::now();
+    let _dials = (feed.dial().await, feed.dial().await);
+    assert!(begun.elapsed().is_zero());
+    feed.stop().await.unwrap();
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cvd::CvdConfig;
-use crate::feed::Frame;
+use crate::feed::{Frame, ShardId};
 use crate::pipeline::{Event, GRACE_NS, Pipeline, PipelineConfig, Wanted};
 use crate::snapshot::{Market, Quality, TradeSource};
 use crate::source::Input;
@@ -25,6 +25,7 @@ impl Story {
             repairs,
             hold_size: 1_000,
             bars: Vec::new(),
+            counts_worth: true,
         };
         Self { pipeline: Pipeline::new(config).unwrap(), now: 0, told: Vec::new() }
     }
@@ -50,7 +51,7 @@ impl Story {
         });
     }
 
-    fn link(&mut self, line: u8, session: u64, change: LinkChange) {
+    fn link(&mut self, line: u16, session: u64, change: LinkChange) {
         let (line, session) = (LineId(line), SessionId(session));
         self.step(&Input::Link(LinkEvent { line, session, at: self.stamp(), change }));
     }
@@ -68,7 +69,8 @@ impl Story {
         let text = format!(
             r#"{{"e":"aggTrade","E":{id},"s":"{symbol}","a":{id},"p":"1","q":"1","f":{id},"l":{id},"T":{id},"m":false}}"#
         );
-        let live = self.pipeline.live_sessions().iter().find(|live| live.session.0 == session);
+        let sessions = self.pipeline.live_sessions();
+        let live = sessions.iter().find(|live| live.session.0 == session);
         let line = live.map_or(LineId(0), |live| live.line);
         let received = Some(self.stamp());
         self.step(&Input::Frame(Frame {
@@ -102,7 +104,7 @@ fn the_first_copy_counts_and_the_second_is_only_counted() {
     assert_eq!(story.told(), "1 2 3 4");
     assert_eq!(story.pipeline.counts().copies, 4);
     assert_eq!(story.pipeline.sequence_counts().duplicates, 0);
-    let races = story.pipeline.races();
+    let races = story.pipeline.races(ShardId(0)).unwrap();
     assert_eq!((races[0].first, races[1].first), (3, 1));
     // Three milliseconds ahead each time, and the other line one.
     assert_eq!(races[0].lead_us.quantile(0.5).map(f64::round), Some(2_992.0));

@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::feed::{Frame, LineId, LinkChange, LinkEvent, SessionId};
+use crate::feed::{Frame, LineId, LinkChange, LinkEvent, SessionId, ShardId};
 use crate::pipeline::Wanted;
 use crate::repair::{Answer, GiveUpReason, Reply};
-use crate::snapshot::{Stamp, TradeSource};
-use crate::source::Input;
+use crate::snapshot::{Instrument, Market, Stamp, TradeSource};
+use crate::source::{Departure, DepartureReason, Input, RosterChange, Seat};
 use crate::trade::{AggTrade, Aggressor};
 use crate::units::{AggTradeId, IdRange, Price, Qty, UnixMillis};
 
@@ -38,6 +38,15 @@ enum Act {
     },
     Newest(i64),
     Confirm(i64),
+    /// A symbol has its place on a shard.
+    Seat {
+        symbol: usize,
+        shard: u16,
+        is_moving: bool,
+    },
+    Leaves {
+        symbol: usize,
+    },
 }
 
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
@@ -62,7 +71,20 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..12i64, 1..9i64).prop_map(|(back, ids)| Act::GaveUp { back, ids }),
         1 => (0..4i64).prop_map(Act::Newest),
         1 => (-3..4i64).prop_map(Act::Confirm),
+        1 => (0..2usize, 0..3u16, any::<bool>())
+            .prop_map(|(symbol, shard, is_moving)| Act::Seat { symbol, shard, is_moving }),
+        1 => (0..2usize).prop_map(|symbol| Act::Leaves { symbol }),
     ]
+}
+
+/// Sessions 1 and 2 are lines of the first shard, session 3 is the second one's.
+fn line_of(session: u64) -> LineId {
+    [LineId::of(ShardId(0), 0), LineId::of(ShardId(0), 1), LineId::of(ShardId(1), 0)][session as usize - 1]
+}
+
+fn seat(symbol: usize, shard: u16) -> Seat {
+    let instrument = Instrument::new(Market::UsdM, Symbol::new(SYMBOLS[symbol]).unwrap());
+    Seat { shard: ShardId(shard), ..Seat::first(instrument) }
 }
 
 fn config() -> PipelineConfig {
@@ -70,11 +92,12 @@ fn config() -> PipelineConfig {
     PipelineConfig {
         market: Market::UsdM,
         frames_from: TradeSource::Stream,
-        wanted: Wanted::Only(SYMBOLS.iter().map(|symbol| Symbol::new(symbol).unwrap()).collect()),
+        wanted: Wanted::Only(vec![seat(0, 0), seat(1, 1)]),
         calculator: crate::cvd::CvdConfig { z_window: 6, z_warmup: Some(2), ema_alpha: 0.2 },
         repairs: true,
         hold_size: 6,
         bars: bars.iter().map(|spec| BarBuilder::new(spec.parse().unwrap(), true)).collect(),
+        counts_worth: true,
     }
 }
 
@@ -101,7 +124,7 @@ fn inputs(acts: &[Act]) -> Vec<Input> {
             aggressor: if id % 3 == 0 { Aggressor::Seller } else { Aggressor::Buyer },
         };
         let frame = |session: u64, text: String| {
-            let line = LineId(session as u8);
+            let line = line_of(session);
             Input::Frame(Frame {
                 line,
                 session: SessionId(session),
@@ -124,7 +147,7 @@ fn inputs(acts: &[Act]) -> Vec<Input> {
             Act::Broken => frame(1, "{broken".into()),
             Act::Link { session, opened } => {
                 let change = if opened { LinkChange::Opened } else { LinkChange::Closed };
-                let (line, session) = (LineId(session as u8), SessionId(session));
+                let (line, session) = (line_of(session), SessionId(session));
                 Input::Link(LinkEvent { line, session, at: now, change })
             }
             Act::Evicted => Input::Evicted { session: SessionId(1), frames: 3 },
@@ -140,6 +163,15 @@ fn inputs(acts: &[Act]) -> Vec<Input> {
             }
             Act::Newest(ahead) => reply(Answer::Newest(AggTradeId(newest[lane] + ahead))),
             Act::Confirm(ahead) => reply(Answer::Confirm(AggTradeId(newest[lane] + ahead))),
+            Act::Seat { symbol, shard, is_moving } => {
+                let seats = vec![Seat { is_moving, ..seat(symbol, shard) }];
+                Input::Roster(RosterChange { at: now, seats, ended: Vec::new() })
+            }
+            Act::Leaves { symbol } => {
+                let (instrument, why) = (seat(symbol, 0).instrument, DepartureReason::Removed);
+                let ended = vec![Departure { instrument, why }];
+                Input::Roster(RosterChange { at: now, seats: Vec::new(), ended })
+            }
         });
     }
     inputs

@@ -27,11 +27,12 @@ impl Fixture {
         let pipeline = Pipeline::new(PipelineConfig {
             market: identity.market,
             frames_from: TradeSource::Stream,
-            wanted: Wanted::Only(vec![identity.symbol.clone()]),
+            wanted: Wanted::of(identity.market, std::slice::from_ref(&identity.symbol)),
             calculator: identity.calculator,
             repairs: true,
             hold_size: 8,
             bars: Vec::new(),
+            counts_worth: true,
         });
         let keeper = Keeper::start(Store::new(disk.clone(), &directory()), None).unwrap();
         let lanes = vec![Lane { identity: Arc::new(identity.clone()), epoch: 0, position: None }];

@@ -6,7 +6,7 @@ use crate::feed::{Frame, LineId, LinkChange, LinkEvent, SessionId};
 use crate::recording::json;
 use crate::repair::{Answer, GiveUpReason, Reply};
 use crate::snapshot::Stamp;
-use crate::source::{Input, Note};
+use crate::source::{Input, Note, RosterChange};
 use crate::text::escaped;
 use crate::trade::{AggTrade, Aggressor};
 use crate::units::{AggTradeId, IdRange, Price, Qty, QtyDelta, UnixMillis};
@@ -44,7 +44,7 @@ fn frame(line: &[u8]) -> Option<Frame> {
     };
     let text = json::plain(rest.strip_prefix(b",\"text\":\"")?.strip_suffix(b"\"}")?)?;
     Some(Frame {
-        line: LineId(u8::try_from(of_line).ok()?),
+        line: LineId(u16::try_from(of_line).ok()?),
         session: SessionId(session),
         ordinal,
         received,
@@ -77,7 +77,7 @@ fn any(line: &[u8]) -> Result<Input, LineError> {
 #[serde(tag = "in", rename_all = "snake_case")]
 enum Line {
     Frame {
-        line: u8,
+        line: u16,
         session: u64,
         ordinal: u64,
         wall_ns: Option<i64>,
@@ -100,7 +100,7 @@ enum Line {
         mono_ns: u64,
     },
     Link {
-        line: u8,
+        line: u16,
         session: u64,
         change: ChangeName,
         wall_ns: i64,
@@ -112,6 +112,9 @@ enum Line {
     },
     Note {
         note: Note,
+    },
+    Roster {
+        roster: RosterChange,
     },
 }
 
@@ -198,6 +201,7 @@ impl Line {
             }
             Self::Evicted { session, frames } => Input::Evicted { session: SessionId(session), frames },
             Self::Note { note } => Input::Note(note),
+            Self::Roster { roster } => Input::Roster(roster),
         })
     }
 }

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::feed::{Frame, LineId, LinkChange, LinkEvent, SessionId};
+use crate::feed::{Frame, LineId, LinkChange, LinkEvent, SessionId, ShardId};
 use crate::repair::{Answer, GiveUpReason, Reply};
-use crate::snapshot::Stamp;
-use crate::source::{Input, Note, Surroundings};
+use crate::snapshot::{Instrument, Market, Stamp};
+use crate::source::{Arrival, Departure, DepartureReason, Input, Note, RosterChange, Seat, Surroundings};
 use crate::trade::{AggTrade, Aggressor};
 use crate::units::{AggTradeId, IdRange, Price, Qty, Symbol, UnixMillis};
 
@@ -52,9 +52,34 @@ fn answer() -> impl Strategy<Value = Answer> {
     ]
 }
 
+fn instrument() -> impl Strategy<Value = Instrument> {
+    let symbol = prop_oneof![Just("BTCUSDT"), Just("BTCUSD_PERP"), Just("币安人生USDT")];
+    (prop::sample::select(&Market::ALL), symbol)
+        .prop_map(|(market, symbol)| Instrument::new(market, Symbol::new(symbol).expect("a symbol")))
+}
+
+fn roster() -> impl Strategy<Value = RosterChange> {
+    let joined = prop_oneof![Just(Arrival::Asked), Just(Arrival::Listed)];
+    let seat = (instrument(), any::<u16>(), any::<Option<u32>>(), any::<bool>(), joined).prop_map(
+        |(instrument, shard, contract_size, is_moving, joined)| {
+            let shard = ShardId(shard);
+            Seat { instrument, shard, contract_size, is_moving, joined }
+        },
+    );
+    let why = prop_oneof![Just(DepartureReason::Removed), Just(DepartureReason::Delisted)];
+    let departure = (instrument(), why).prop_map(|(instrument, why)| Departure { instrument, why });
+    let seats = proptest::collection::vec(seat, 0..4);
+    (stamp(), seats, proptest::collection::vec(departure, 0..3)).prop_map(|(at, seats, ended)| RosterChange {
+        at,
+        seats,
+        ended,
+    })
+}
+
 /// Any input that a live run can have.
 pub(crate) fn input() -> impl Strategy<Value = Input> {
-    let place = || (any::<u8>(), any::<u64>()).prop_map(|(line, session)| (LineId(line), SessionId(session)));
+    let place =
+        || (any::<u16>(), any::<u64>()).prop_map(|(line, session)| (LineId(line), SessionId(session)));
     let frame = (place(), any::<u64>(), proptest::option::of(stamp()), text()).prop_map(
         |((line, session), ordinal, received, text)| {
             Input::Frame(Frame { line, session, ordinal, received, text: text.into() })
@@ -65,9 +90,11 @@ pub(crate) fn input() -> impl Strategy<Value = Input> {
         .prop_map(|((line, session), at, change)| Input::Link(LinkEvent { line, session, at, change }));
     let evicted = (any::<u64>(), any::<u64>())
         .prop_map(|(session, frames)| Input::Evicted { session: SessionId(session), frames });
-    let around = (proptest::option::of(text()), any::<i64>())
-        .prop_map(|(trouble, offset_ms)| Note::Around(Surroundings { ended: None, trouble, offset_ms }));
+    let around = (proptest::option::of(text()), any::<i64>()).prop_map(|(trouble, offset_ms)| {
+        Note::Around(Surroundings { shard: ShardId(1), ended: None, trouble, offset_ms })
+    });
     let listed = text().prop_map(|status| Note::Listed {
+        market: Market::Spot,
         not_trading: [(Symbol::new("币安人生USDT").expect("a symbol"), status)].into(),
         unlisted: [Symbol::new("BTCUSDT").expect("a symbol")].into(),
     });
@@ -81,6 +108,7 @@ pub(crate) fn input() -> impl Strategy<Value = Input> {
         1 => evicted,
         2 => reply,
         1 => note,
+        1 => roster().prop_map(Input::Roster),
     ]
 }
 

@@ -65,7 +65,7 @@ fn what_does_not_fit_together_is_refused_by_name() {
         (r#"{"in":"tick","wall_ns":1}"#, "missing field `mono_ns`"),
         (r#"{"in":"tick","wall_ns":1.5,"mono_ns":1}"#, "invalid type"),
         (r#"{"in":"tick","wall_ns":1,"mono_ns":-1}"#, "invalid value"),
-        (r#"{"in":"frame","line":256,"session":1,"ordinal":1,"text":""}"#, "invalid value"),
+        (r#"{"in":"frame","line":65536,"session":1,"ordinal":1,"text":""}"#, "invalid value"),
         (r#"{"in":"frame","line":0,"session":1,"ordinal":1,"wall_ns":1,"text":""}"#, "do not fit together"),
         (r#"{"in":"frame","line":0,"session":01,"ordinal":1,"text":""}"#, "invalid number"),
         (r#"{"in":"frame","line":0,"session":1,"ordinal":18446744073709551616,"text":""}"#, "invalid"),

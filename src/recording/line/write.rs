@@ -37,6 +37,13 @@ pub fn write(into: &mut Vec<u8>, input: &Input) -> bool {
                 into.truncate(start);
             }
         }
+        Input::Roster(change) => {
+            into.extend_from_slice(b"{\"in\":\"roster\",\"roster\":");
+            let start = into.len();
+            if serde_json::to_writer(&mut *into, change).is_err() {
+                into.truncate(start);
+            }
+        }
         Input::Rows(_) | Input::Damaged(_) | Input::Lost(_) | Input::Begin(_) => return false,
     }
     into.extend_from_slice(b"}\n");

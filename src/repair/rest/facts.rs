@@ -1,15 +1,13 @@
 //! What REST tells besides trades: the time, and which symbols there are.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::RestClient;
+use super::listed::{Listed, listings};
 use crate::repair::RestError;
 use crate::snapshot::Market;
 use crate::text::escaped;
-use crate::units::{Symbol, UnixMillis};
+use crate::units::UnixMillis;
 
 /// The exchange's clock, as one answer told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,26 +18,8 @@ pub struct ServerTime {
     pub used_weight: Option<u64>,
 }
 
-/// A symbol that the exchange lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The symbol.
-    pub symbol: Symbol,
-    /// Its status in the exchange's word, escaped: `TRADING`, `HALT`, `BREAK`, `SETTLING`, …; empty if it told none.
-    pub status: String,
-}
-
-impl Listed {
-    /// Whether it trades now.
-    pub fn is_trading(&self) -> bool {
-        self.status == "TRADING"
-    }
-}
-
 /// The longest list of symbols, in bytes: spot's has about 10 MB, and what it says of a symbol grows.
 const LISTINGS_BODY: usize = 32 * 1024 * 1024;
-/// More symbols than this are no exchange's; spot has about 3,500.
-const MOST_SYMBOLS: usize = 100_000;
 /// A time has 28 bytes.
 const TIME_BODY: usize = 4 * 1024;
 
@@ -92,59 +72,6 @@ fn time(body: &[u8]) -> Result<UnixMillis, String> {
     Ok(UnixMillis::from_exchange(server_time))
 }
 
-/// The one field of `exchangeInfo` that is read; whatever else there is, is passed over without being kept.
-#[derive(Deserialize)]
-struct Info {
-    symbols: Symbols,
-}
-
-/// A symbol as the exchange writes it; COIN-M has `contractStatus` where the others have `status`.
-#[derive(Deserialize)]
-struct Row {
-    symbol: String,
-    status: Option<String>,
-    #[serde(rename = "contractStatus")]
-    contract_status: Option<String>,
-}
-
-struct Symbols(Vec<Listed>);
-
-impl<'de> Deserialize<'de> for Symbols {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct Rows;
-        impl<'de> Visitor<'de> for Rows {
-            type Value = Symbols;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of symbols")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Symbols, A::Error> {
-                let mut listed = Vec::new();
-                while let Some(row) = rows.next_element::<Row>()? {
-                    // Nobody could ask for one that is no symbol to us.
-                    let Ok(symbol) = Symbol::new(&row.symbol) else { continue };
-                    let status = row.contract_status.or(row.status);
-                    if listed.len() == MOST_SYMBOLS {
-                        return Err(A::Error::custom(format_args!("more than {MOST_SYMBOLS} symbols")));
-                    }
-                    let status = status.map_or_else(String::new, |status| escaped(status.as_bytes()));
-                    listed.push(Listed { symbol, status });
-                }
-                Ok(Symbols(listed))
-            }
-        }
-        source.deserialize_seq(Rows)
-    }
-}
-
-fn listings(body: &[u8]) -> Result<Vec<Listed>, String> {
-    let info: Info = serde_json::from_slice(body).map_err(|fault| escaped_fault(&fault))?;
-    let Symbols(listed) = info.symbols;
-    // Taken at its word it would make every symbol an unknown one.
-    if listed.is_empty() { Err("it names no symbol".to_owned()) } else { Ok(listed) }
-}
-
 /// A fault may repeat what was read.
 fn escaped_fault(fault: &serde_json::Error) -> String {
     escaped(fault.to_string().as_bytes())
@@ -172,61 +99,6 @@ mod tests {
         ] {
             assert!(time(no_time.as_bytes()).is_err(), "{no_time}");
         }
-    }
-
-    fn told(body: &str) -> Result<Vec<(String, String)>, String> {
-        let told = |listed: Listed| (listed.symbol.to_string(), listed.status);
-        listings(body.as_bytes()).map(|all| all.into_iter().map(told).collect())
-    }
-
-    #[test]
-    fn of_a_listing_only_symbols_and_their_status_are_read() {
-        let body = r#"{"timezone":"UTC","rateLimits":[{"limit":2400}],"symbols":[
-            {"symbol":"BTCUSDT","pair":"BTCUSDT","status":"TRADING","filters":[{"tickSize":"0.10"}],"x":null},
-            {"contractStatus":"PENDING_TRADING","symbol":"BTCUSD_PERP"},
-            {"symbol":"no symbol","status":"TRADING"},
-            {"symbol":"币安人生USDT","status":"a\u001b[31mb"},
-            {"symbol":"NEWUSDT"}
-        ],"assets":[{"asset":"USDT"}]}"#;
-        let expected = [
-            ("BTCUSDT", "TRADING"),
-            ("BTCUSD_PERP", "PENDING_TRADING"),
-            ("币安人生USDT", r"a\u{1b}[31mb"),
-            ("NEWUSDT", ""),
-        ];
-        let expected = expected.map(|(symbol, status)| (symbol.to_owned(), status.to_owned()));
-        assert_eq!(told(body), Ok(expected.to_vec()));
-        let listed = listings(body.as_bytes()).unwrap();
-        let trading: Vec<bool> = listed.iter().map(Listed::is_trading).collect();
-        assert_eq!(trading, [true, false, false, false]);
-    }
-
-    #[test]
-    fn what_is_no_list_of_symbols_is_refused() {
-        for (body, fault) in [
-            ("", "EOF"),
-            ("[]", "expected"),
-            ("{}", "missing field `symbols`"),
-            (r#"{"symbols":{}}"#, "expected a list of symbols"),
-            (r#"{"symbols":[]}"#, "it names no symbol"),
-            (r#"{"symbols":[{"symbol":"?"}]}"#, "it names no symbol"),
-            (r#"{"symbols":[{"status":"TRADING"}]}"#, "missing field `symbol`"),
-            (r#"{"symbols":[{"symbol":7}]}"#, "invalid type"),
-            (r#"{"symbols":[{"symbol":"A"},"#, "EOF"),
-        ] {
-            let refused = told(body).unwrap_err();
-            assert!(refused.contains(fault), "{body}: {refused}");
-        }
-    }
-
-    #[test]
-    fn so_many_symbols_are_kept_and_not_one_more() {
-        let of = |count: usize| {
-            let rows: Vec<String> = (0..count).map(|at| format!(r#"{{"symbol":"S{at}"}}"#)).collect();
-            listings(format!(r#"{{"symbols":[{}]}}"#, rows.join(",")).as_bytes())
-        };
-        assert_eq!(of(MOST_SYMBOLS).map(|listed| listed.len()), Ok(MOST_SYMBOLS));
-        assert!(of(MOST_SYMBOLS + 1).unwrap_err().contains("more than 100000 symbols"));
     }
 
     #[test]

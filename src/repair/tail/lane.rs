@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use super::super::hole::{after, nanos};
-use super::{BEHIND_AFTER, BROKEN_AFTER, Limits, Tail};
+use super::{BEHIND_AFTER, BROKEN_AFTER, Limits, Tail, Urgency};
 use crate::silence::Rate;
 use crate::snapshot::Stamp;
 use crate::units::AggTradeId;
 
 /// After a connection opened, or something was lost here: a lane that has not moved for so long is looked at.
 const UNSURE: Duration = Duration::from_secs(1);
+/// Where there are many lanes, one of a known rate gets the time of so many trades to show by itself, up to …
+const UNSURE_INTERVALS: u32 = 3;
+/// … this, and one of an unknown rate …
+const UNSURE_LONGEST: Duration = Duration::from_secs(30);
+/// … this.
+const UNSURE_UNKNOWN: Duration = Duration::from_secs(3);
 /// Two looks of that kind at one lane are so far apart at least.
 const UNSURE_AGAIN: Duration = Duration::from_secs(3);
 /// When a lane of unknown rate is looked at that this connection has not moved yet: after 3 s, 4 s after that, 8 s …
@@ -18,6 +24,8 @@ const FRESH: [Duration; 4] =
 
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// When it was first seen here: what happened before need not have come over this connection.
+    pub(super) since: u64,
     head: Option<AggTradeId>,
     rate: Rate,
     /// When it moved last; `None` where the time until the next move says nothing of the rate.
@@ -28,9 +36,8 @@ pub(super) struct Lane {
     pub(super) refetched: bool,
     /// When it moved last, or a disturbance began to raise doubts.
     still_since: u64,
-    /// The next look while nothing moves, and how far the one after it is.
-    idle_at: u64,
-    distance: Duration,
+    /// The last look because nothing moves, or when that began.
+    idle_since: u64,
     /// The looks since nothing moves, and whether they follow [`FRESH`].
     looks: usize,
     fresh: bool,
@@ -65,22 +72,16 @@ pub(super) struct Ahead {
 }
 
 impl Lane {
-    pub(super) fn new(
-        head: Option<AggTradeId>,
-        disturbances: u64,
-        canary: bool,
-        limits: Limits,
-        now: Stamp,
-    ) -> Self {
+    pub(super) fn new(head: Option<AggTradeId>, disturbances: u64, canary: bool, now: Stamp) -> Self {
         let mut lane = Self {
+            since: now.mono_ns,
             head,
             rate: Rate::default(),
             moved_at: None,
             moved_here: false,
             refetched: false,
             still_since: 0,
-            idle_at: 0,
-            distance: Duration::ZERO,
+            idle_since: 0,
             looks: 0,
             fresh: false,
             sure_of: disturbances,
@@ -92,7 +93,7 @@ impl Lane {
             agreed: false,
             mute: false,
         };
-        lane.restart(canary, limits, now);
+        lane.restart(canary, now);
         lane
     }
 
@@ -103,21 +104,49 @@ impl Lane {
         self.mute = false;
     }
 
-    /// The rhythm of looks begins anew, and the time until the next move says nothing of the rate.
-    pub(super) fn restart(&mut self, canary: bool, limits: Limits, now: Stamp) {
-        self.moved_at = None;
-        self.stand(canary, limits, now);
+    /// It comes from another connection, which may have brought something that this one will not.
+    pub(super) fn joined(&mut self, disturbances: u64, canary: bool, now: Stamp) {
+        self.opened();
+        self.since = now.mono_ns;
+        self.sure_of = disturbances.wrapping_sub(1);
+        self.looked_for = self.sure_of;
+        self.doubt = None;
+        self.restart(canary, now);
     }
 
-    fn stand(&mut self, canary: bool, limits: Limits, now: Stamp) {
+    /// The rhythm of looks begins anew, and the time until the next move says nothing of the rate.
+    pub(super) fn restart(&mut self, canary: bool, now: Stamp) {
+        self.moved_at = None;
+        self.stand(canary, now);
+    }
+
+    fn stand(&mut self, canary: bool, now: Stamp) {
         self.still_since = now.mono_ns;
+        self.idle_since = now.mono_ns;
         self.fresh = canary && !self.moved_here && self.rate.mean().is_none();
         self.looks = 0;
-        let first = if self.fresh { FRESH[0] } else { self.rate.patience(limits.patience) };
-        self.distance = first;
-        self.idle_at = after(now, first.min(limits.distance));
         self.floor = None;
         self.agreed = false;
+    }
+
+    /// The mean time between its trades; `None` while too little is known.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        self.rate.mean()
+    }
+
+    /// Looks brought nothing, for whatever reason: it is no witness.
+    pub(super) fn is_mum(&self) -> bool {
+        self.looks >= 2 && !self.agreed
+    }
+
+    /// How long after the last look, or since nothing moves, the next one is due.
+    fn distance(&self, limits: Limits) -> Duration {
+        let (first, times) = match (self.fresh && limits.early, FRESH.get(self.looks)) {
+            (true, Some(next)) => (*next, 0),
+            (true, None) => (FRESH[FRESH.len() - 1], self.looks + 1 - FRESH.len()),
+            (false, _) => (self.rate.patience(limits.patience), self.looks),
+        };
+        first.saturating_mul(1 << times.min(20)).min(limits.distance)
     }
 
     /// Whether it stands still for longer than its rate explains.
@@ -125,14 +154,16 @@ impl Lane {
         now.mono_ns.saturating_sub(self.still_since) >= nanos(self.rate.patience(limits.patience))
     }
 
-    /// Takes note of the head. A lane that moves is sound: what was lost before shows as a hole.
-    pub(super) fn saw(&mut self, head: Option<AggTradeId>, disturbances: u64, limits: Limits, now: Stamp) {
+    /// Takes note of the head. A lane that moves is sound: what was lost before shows as a hole. Whether the stream
+    /// moved it.
+    pub(super) fn saw(&mut self, head: Option<AggTradeId>, disturbances: u64, now: Stamp) -> bool {
         if head == self.head {
-            return;
+            return false;
         }
         let before = std::mem::replace(&mut self.head, head);
         self.ahead = None;
-        if std::mem::take(&mut self.refetched) {
+        let is_refetched = std::mem::take(&mut self.refetched);
+        if is_refetched {
             self.moved_at = None;
         } else {
             self.moved_here = true;
@@ -143,7 +174,7 @@ impl Lane {
             }
             self.moved_at = Some(now.mono_ns);
         }
-        self.stand(self.fresh, limits, now);
+        self.stand(self.fresh, now);
         if let Some(doubt) = self.doubt.take() {
             self.sure_of = doubt.disturbance;
         }
@@ -153,6 +184,7 @@ impl Lane {
             // It may have moved before that disturbance: only the next move is proof.
             self.doubt = Some(Doubt { since: now.mono_ns, disturbance: disturbances });
         }
+        !is_refetched
     }
 
     /// The exchange has a later id.
@@ -165,39 +197,53 @@ impl Lane {
         Tail::Wait
     }
 
+    /// Whether it should be looked at now, and how urgently.
     pub(super) fn wants_look(
         &mut self,
         head: Option<AggTradeId>,
         disturbances: u64,
         limits: Limits,
         now: Stamp,
-    ) -> bool {
-        let idle = now.mono_ns >= self.idle_at;
-        if idle {
+    ) -> Option<Urgency> {
+        let unsure = self.is_unsure(head, disturbances, limits, now).then_some(Urgency::Unsure);
+        let idle = (now.mono_ns >= after_ns(self.idle_since, self.distance(limits))).then(|| {
+            let is_new = self.looks == 0 && self.rate.mean().is_some();
+            match (limits.urgent, is_new) {
+                (true, _) => Urgency::Witness,
+                (false, true) => Urgency::Silent,
+                (false, false) => Urgency::Idle,
+            }
+        });
+        unsure.into_iter().chain(idle).min()
+    }
+
+    /// Somebody looks at it now.
+    pub(super) fn looked(&mut self, disturbances: u64, limits: Limits, now: Stamp) {
+        if now.mono_ns >= after_ns(self.idle_since, self.distance(limits)) {
             self.looks += 1;
-            self.distance = match FRESH.get(self.looks) {
-                Some(next) if self.fresh => *next,
-                _ => self.distance * 2,
-            };
-            self.distance = self.distance.min(limits.distance);
-            self.idle_at = after(now, self.distance);
+            self.idle_since = now.mono_ns;
         }
-        let looks = self.is_unsure(head, disturbances, now) || idle;
-        if looks {
-            self.looked_for = disturbances;
-            self.looked_at = Some(now.mono_ns);
-        }
-        looks
+        self.looked_for = disturbances;
+        self.looked_at = Some(now.mono_ns);
     }
 
     /// Whether the last trade may have been lost, and nobody has looked since.
-    fn is_unsure(&mut self, head: Option<AggTradeId>, disturbances: u64, now: Stamp) -> bool {
+    fn is_unsure(&mut self, head: Option<AggTradeId>, disturbances: u64, limits: Limits, now: Stamp) -> bool {
         if head.is_none() || self.sure_of == disturbances {
             return false;
         }
         let doubt = Doubt { since: self.still_since, disturbance: disturbances };
         let since = self.doubt.get_or_insert(doubt).since;
         let rested = self.looked_at.is_none_or(|at| now.mono_ns.saturating_sub(at) >= nanos(UNSURE_AGAIN));
-        self.looked_for != disturbances && rested && now.mono_ns.saturating_sub(since) >= nanos(UNSURE)
+        let patience = match (limits.many, self.rate.mean()) {
+            (false, _) => UNSURE,
+            (true, None) => UNSURE_UNKNOWN,
+            (true, Some(mean)) => mean.saturating_mul(UNSURE_INTERVALS).clamp(UNSURE, UNSURE_LONGEST),
+        };
+        self.looked_for != disturbances && rested && now.mono_ns.saturating_sub(since) >= nanos(patience)
     }
+}
+
+fn after_ns(from: u64, pause: Duration) -> u64 {
+    from.saturating_add(nanos(pause))
 }

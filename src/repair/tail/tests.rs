@@ -19,13 +19,22 @@ fn id(id: i64) -> Option<AggTradeId> {
     Some(AggTradeId(id))
 }
 
+/// Whether a tick finds that a lane is to be looked at; if so it is.
+fn is_looked_at(watch: &mut TailWatch, lane: usize, head: Option<AggTradeId>, now: Stamp) -> bool {
+    let wants = matches!(watch.tick(lane, head, false, now), Tail::Probe(_));
+    if wants {
+        watch.looked(lane, now);
+    }
+    wants
+}
+
 /// Ticks once a second and tells the seconds in which a lane that stands still is looked at.
 fn looks(
     watch: &mut TailWatch,
     head: Option<AggTradeId>,
     seconds: std::ops::RangeInclusive<u64>,
 ) -> Vec<u64> {
-    seconds.filter(|s| watch.tick(0, head, false, at(*s as f64)) == Tail::Probe).collect()
+    seconds.filter(|s| is_looked_at(watch, 0, head, at(*s as f64))).collect()
 }
 
 #[test]
@@ -121,7 +130,7 @@ fn disturbances_without_end_neither_prevent_a_look_nor_make_one_each_second() {
     let mut looks = 0;
     for tenth in 1..=600u32 {
         watch.disturbed(at(f64::from(tenth) / 10.0));
-        if tenth % 10 == 0 && watch.tick(0, id(5), false, at(f64::from(tenth) / 10.0)) == Tail::Probe {
+        if tenth % 10 == 0 && is_looked_at(&mut watch, 0, id(5), at(f64::from(tenth) / 10.0)) {
             looks += 1;
         }
     }
@@ -199,7 +208,8 @@ fn a_symbol_that_is_never_delivered_cuts_off_the_others_less_and_less_often() {
         newest += 1;
         let now = at(f64::from(second));
         match watch.tick(0, id(head), false, now) {
-            Tail::Probe => {
+            Tail::Probe(_) => {
+                watch.looked(0, now);
                 watch.newest(0, rest(newest), id(head), now);
             }
             Tail::Behind(id) | Tail::Mute(id) => head = id.0,
@@ -259,7 +269,8 @@ proptest! {
             if ms % 1_000 == phase / 100 * 100 {
                 match watch.tick(0, head.map(AggTradeId), false, now) {
                     Tail::Quiet => {}
-                    Tail::Probe => {
+                    Tail::Probe(_) => {
+                        watch.looked(0, now);
                         let newest = market.newest_by((ms + market.round_trip / 2).saturating_sub(market.lag));
                         if newest >= 0 {
                             answer_at = answer_at.or(Some((ms + market.round_trip, newest)));
@@ -304,7 +315,8 @@ proptest! {
             }
             if ms % 1_000 == 300 {
                 match watch.tick(0, head, false, now) {
-                    Tail::Probe => {
+                    Tail::Probe(_) => {
+                        watch.looked(0, now);
                         let newest = market.newest_by(ms.saturating_sub(market.lag));
                         if newest >= 0 { answer_at = Some((ms + market.round_trip, newest)); }
                     }
@@ -339,7 +351,8 @@ fn watched(
         }
         longest = longest.max(second - alive);
         match watch.tick(0, id(newest), false, at(second as f64)) {
-            Tail::Probe => {
+            Tail::Probe(_) => {
+                watch.looked(0, at(second as f64));
                 asked.push(second);
                 let now = at(second as f64 + 0.1);
                 if watch.newest(0, rest(newest), id(newest), now) == Tail::Agreed && watch.vouches(now) {
@@ -396,7 +409,8 @@ fn a_trade_younger_than_the_connection_shows_at_the_first_look_that_nothing_is_d
         };
         watch.opened(at(0.0));
         let looked: Vec<_> = (0..=3).map(|s| watch.tick(0, None, false, at(f64::from(s)))).collect();
-        assert_eq!(looked.last(), Some(&Tail::Probe));
+        assert!(matches!(looked.last(), Some(Tail::Probe(_))));
+        watch.looked(0, at(3.0));
         let newest = Newest { id: AggTradeId(9), traded_at: UnixMillis(opened_ms + 70_000 + after_ms) };
         assert_eq!(watch.newest(0, Some(newest), None, at(3.1)), follows, "{after_ms} ms");
         let told: Vec<_> = (4..=7).map(|s| watch.tick(0, None, false, at(f64::from(s)))).collect();
@@ -447,9 +461,28 @@ fn of_many_lanes_of_which_nothing_is_known_only_a_few_are_looked_at_early() {
     watch.opened(at(0.0));
     let mut early = 0;
     for second in 0..10 {
-        early += (0..300)
-            .filter(|lane| watch.tick(*lane, None, false, at(f64::from(second))) == Tail::Probe)
-            .count();
+        early += (0..300).filter(|lane| is_looked_at(&mut watch, *lane, None, at(f64::from(second)))).count();
     }
     assert_eq!(early, 2 * CANARIES);
+}
+
+#[test]
+fn what_was_traded_before_a_lane_joined_does_not_speak_against_the_connection() {
+    let joined_ms = 5_000_000;
+    // When it was traded, after the lane joined, and what follows; the connection is up for 100 s by then.
+    for (after_ms, follows) in [(-90_000, Tail::Agreed), (1_900, Tail::Agreed), (2_100, Tail::Wait)] {
+        let mut watch = TailWatch::default();
+        watch.clock_offset(Some(ClockOffset { offset_ms: 0.0, error_ms: 40.0 }));
+        let at = |second: f64| Stamp {
+            wall_ns: (joined_ms as f64 * 1e6 + (second - 100.0) * 1e9) as i64,
+            mono_ns: (second * 1e9) as u64,
+        };
+        watch.opened(at(0.0));
+        watch.tick(0, id(5), false, at(1.0));
+        let looked: Vec<_> = (100..=103).map(|s| watch.tick(1, None, false, at(f64::from(s)))).collect();
+        assert!(matches!(looked.last(), Some(Tail::Probe(_))), "{looked:?}");
+        watch.looked(1, at(103.0));
+        let newest = Newest { id: AggTradeId(9), traded_at: UnixMillis(joined_ms + after_ms) };
+        assert_eq!(watch.newest(1, Some(newest), None, at(103.1)), follows, "{after_ms} ms");
+    }
 }

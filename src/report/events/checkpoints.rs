@@ -6,13 +6,64 @@ use std::time::Duration;
 
 use super::{Events, chain, escaped_line};
 use crate::checkpoint::{Loaded, SetAside, StoreError};
+use crate::processor::Resumption;
+
+/// What becomes of trades that nobody can be asked for.
+const NOT_FETCHED: &str = "trades since then cannot be fetched, because repair is off or it is not known where to ask: they \
+                           will be missing, and named";
 
 impl Events {
     /// The numbers go on from a checkpoint that was saved so long ago.
     pub fn resumed(&self, loaded: &Loaded, age: Duration, repairs: bool) {
+        self.damaged_checkpoints(loaded);
         let state = &loaded.checkpoint.state;
         let (symbol, next, cvd) = (&state.symbol, state.sequence.next.0, state.calculator.cvd);
-        let age = rough(age);
+        let (at, age) = (next - 1, rough(age));
+        if repairs {
+            tracing::info!(
+                "resumed {symbol} at id {at}, cvd={cvd}, saved {age} ago; trades since then are fetched"
+            );
+        } else {
+            tracing::warn!("resumed {symbol} at id {at}, cvd={cvd}, saved {age} ago; {NOT_FETCHED}");
+        }
+    }
+
+    /// The numbers of many symbols go on.
+    pub(crate) fn many_resumed(&self, resumption: &Resumption, repairs: bool) {
+        let Resumption { resumed, anew, oldest } = resumption;
+        let begin = match anew {
+            0 => String::new(),
+            anew => format!("; {anew} have none and begin with their first trade"),
+        };
+        match (resumed, repairs) {
+            (0, _) => {
+                tracing::info!(
+                    "no checkpoint of {anew} symbols yet: their numbers begin with the first trade"
+                );
+            }
+            (_, true) => tracing::info!(
+                "resumed {resumed} symbols from checkpoints of up to {} ago; trades since then are fetched{begin}",
+                rough(*oldest)
+            ),
+            (_, false) => tracing::warn!(
+                "resumed {resumed} symbols from checkpoints of up to {} ago; {NOT_FETCHED}{begin}",
+                rough(*oldest)
+            ),
+        }
+    }
+
+    /// A symbol joined while this runs, and begins anew though an earlier run has kept it.
+    pub fn checkpoint_made_room(&self, file: &Path, now: &Path) {
+        tracing::warn!(
+            "the symbol of the checkpoint {} joined while this runs, so it begins at zero: what an earlier run has kept of \
+             it is now {}. To go on from there, stop, rename it back and start with the symbol",
+            shown(file),
+            shown(now)
+        );
+    }
+
+    /// Which files of a symbol cannot be used, if any.
+    pub fn damaged_checkpoints(&self, loaded: &Loaded) {
         for SetAside { file, reason, now } in &loaded.unusable {
             let used = if loaded.is_previous { "the previous one is used" } else { "the newer one is used" };
             let (file, reason) = (shown(file), escaped_line(reason));
@@ -28,21 +79,10 @@ impl Events {
             }
         }
         if loaded.is_previous && loaded.unusable.is_empty() {
+            let symbol = &loaded.checkpoint.state.symbol;
             tracing::warn!(
                 "the newest checkpoint of {symbol} is not there, as after a crash in the middle of saving: the previous \
                  one is used"
-            );
-        }
-        if repairs {
-            tracing::info!(
-                "resumed {symbol} at id {}, cvd={cvd}, saved {age} ago; trades since then are fetched",
-                next - 1
-            );
-        } else {
-            tracing::warn!(
-                "resumed {symbol} at id {}, cvd={cvd}, saved {age} ago; trades since then cannot be fetched, because repair \
-                 is off or it is not known where to ask: they will be missing, and named",
-                next - 1
             );
         }
     }

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Events, Kind, chain, of_line, seconds};
-use crate::feed::{HandOverFailure, LineId, Renewal, SessionEnd};
+use crate::feed::{HandOverFailure, Place, Renewal, SessionEnd};
 
 impl Events {
-    pub(super) fn ended_early(end: &SessionEnd, line: Option<LineId>) {
+    pub(super) fn ended_early(end: &SessionEnd, line: Place) {
         tracing::warn!(
             "Connection closed: {}; the one that replaces it goes on{}",
             chain(end),
@@ -15,7 +15,7 @@ impl Events {
         );
     }
 
-    pub(super) fn hand_over_begun(line: Option<LineId>, why: Renewal, age: Duration) {
+    pub(super) fn hand_over_begun(line: Place, why: Renewal, age: Duration) {
         let (why, line) = (why.as_str(), of_line(line));
         let (hours, minutes) = (age.as_secs() / 3_600, age.as_secs() / 60 % 60);
         tracing::info!(
@@ -23,7 +23,7 @@ impl Events {
         );
     }
 
-    pub(super) fn handed_over(&self, line: Option<LineId>, took: Duration) {
+    pub(super) fn handed_over(&self, line: Place, took: Duration) {
         let count = self.hand_overs.fetch_add(1, Ordering::Relaxed) + 1;
         let (took, line) = (seconds(took), of_line(line));
         tracing::info!(
@@ -32,7 +32,7 @@ impl Events {
         tracing::info!("[METRICS] hand_overs={count}");
     }
 
-    pub(super) fn hand_over_failed(&self, line: Option<LineId>, what: &HandOverFailure, next_try: Duration) {
+    pub(super) fn hand_over_failed(&self, line: Place, what: &HandOverFailure, next_try: Duration) {
         let (what, next_try, line) = (chain(what), seconds(next_try), of_line(line));
         self.noisily(Kind::HandOver, || {
             tracing::warn!(
@@ -42,10 +42,9 @@ impl Events {
     }
 
     /// A connection brings nothing while another one brings trades.
-    pub fn line_silent(&self, line: LineId) {
+    pub fn line_silent(&self, line: Place) {
         tracing::warn!(
-            "line {} brings nothing while another line brings trades: it is connected anew; nothing is lost",
-            line.0 + 1
+            "{line} brings nothing while another line brings trades: it is connected anew; nothing is lost"
         );
     }
 

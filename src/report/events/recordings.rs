@@ -3,6 +3,7 @@
 use super::{Events, escaped_line};
 use crate::cvd::CvdConfig;
 use crate::recording::{RecordNotice, RecorderHealth};
+use crate::report::scope::named;
 use crate::report::text;
 use crate::snapshot::LaneSummary;
 
@@ -57,9 +58,9 @@ impl Events {
 
     /// A recorded run is over, and another one follows, with numbers of its own.
     pub fn next_run(&self, lanes: &[LaneSummary]) {
-        for lane in lanes {
+        for (lane, name) in named(lanes) {
             let mut line = Vec::new();
-            text::summary(&mut line, lane);
+            text::summary(&mut line, name, lane, None);
             tracing::info!("a run ends here: {}", String::from_utf8_lossy(&line).trim_end());
         }
     }

@@ -23,11 +23,12 @@ pub(super) enum Kind {
     FallingBehind,
     Suspicious,
     HandOver,
+    Subscription,
     EmptyBars,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::ParseError,
         Self::Damaged,
         Self::BadPoint,
@@ -38,6 +39,7 @@ impl Kind {
         Self::FallingBehind,
         Self::Suspicious,
         Self::HandOver,
+        Self::Subscription,
         Self::EmptyBars,
     ];
 
@@ -54,6 +56,7 @@ impl Kind {
             Self::FallingBehind => "discarded trades",
             Self::Suspicious => "ids that make no sense",
             Self::HandOver => "failed hand-overs",
+            Self::Subscription => "differing subscriptions",
             Self::EmptyBars => "empty bars left out",
         }
     }

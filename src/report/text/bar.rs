@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::{Or, at, moment_of, put, rfc3339};
 use crate::bars::{BarSpec, ClosedBar};
+use crate::report::scope::Name;
 
 /// When the trade arrived that closed a bar; where that is not known, as in a file, when it happened; where none
 /// closed it, when its last trade happened.
@@ -15,8 +16,8 @@ pub(crate) fn closing(closed: &ClosedBar<'_>) -> SystemTime {
     }
 }
 
-pub(crate) fn bar(into: &mut Vec<u8>, closed: &ClosedBar<'_>) {
-    let ClosedBar { market, symbol, spec, bar, .. } = *closed;
+pub(crate) fn bar(into: &mut Vec<u8>, name: Name<'_>, closed: &ClosedBar<'_>) {
+    let ClosedBar { market, spec, bar, .. } = *closed;
     let start = match spec {
         // Whole seconds always.
         BarSpec::Time { .. } => rfc3339(moment_of(bar.start)).replace(".000Z", "Z"),
@@ -25,7 +26,7 @@ pub(crate) fn bar(into: &mut Vec<u8>, closed: &ClosedBar<'_>) {
     put(
         into,
         format_args!(
-            "BAR {symbol} {spec} {start} | o={} h={} l={} c={} v={} delta={} cvd={} trades={} vwap={} | {}\n",
+            "BAR {name} {spec} {start} | o={} h={} l={} c={} v={} delta={} cvd={} trades={} vwap={} | {}\n",
             bar.open,
             bar.high,
             bar.low,

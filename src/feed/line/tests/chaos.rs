@@ -17,6 +17,8 @@ enum Happens {
     ReconnectOne(u64),
     ReconnectAll,
     Vouch,
+    /// From now on there are these of three shards.
+    Follow([bool; 3]),
     Pass(u64),
 }
 
@@ -33,6 +35,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (0u64..6).prop_map(Happens::ReconnectOne),
         1 => Just(Happens::ReconnectAll),
         2 => Just(Happens::Vouch),
+        2 => prop::array::uniform3(any::<bool>()).prop_map(Happens::Follow),
         8 => (1u64..40).prop_map(Happens::Pass),
         2 => (40u64..4_000).prop_map(Happens::Pass),
     ]
@@ -96,11 +99,16 @@ impl World {
             Happens::Overlapped(ago) => feed.steering.overlapped(back(*ago)),
             Happens::Renew(ago, why) => feed.steering.renew(back(*ago), *why),
             Happens::ReconnectOne(ago) => feed.steering.reconnect_session(back(*ago)),
-            Happens::ReconnectAll => feed.steering.reconnect(),
-            Happens::Vouch => feed.steering.vouch(),
+            Happens::ReconnectAll => feed.steering.reconnect(ShardId(0)),
+            Happens::Vouch => feed.steering.vouch(ShardId(0)),
+            Happens::Follow(shards) => feed.follow(&numbers(*shards)),
             Happens::Pass(seconds) => sleep(Duration::from_secs(*seconds)).await,
         }
     }
+}
+
+fn numbers(shards: [bool; 3]) -> Vec<u16> {
+    (0..3).filter(|shard| shards[usize::from(*shard)]).collect()
 }
 
 /// Plays what happens on lines that nobody but their age renews, or everybody.
@@ -108,27 +116,35 @@ async fn play(lines: u8, only_by_age: bool, story: &[Happens]) {
     // Where silence ends connections, few of them come of age.
     let settings = if only_by_age { settings } else { impatient };
     let mut feed = Feed::start(settings(lines, HOUR / 6));
-    let lines = usize::from(lines);
-    let most = if only_by_age { lines + 1 } else { 2 * lines };
+    let (mut shards, copies) = (vec![0], usize::from(lines));
+    let most = |shards: &[u16]| {
+        let lines = copies * shards.len();
+        if only_by_age { lines + 1 } else { 2 * lines }
+    };
     let mut world = World::default();
     // Without a connection ever a refusal ends the run, but none of these refuses for good.
     for what in story {
         if only_by_age && matches!(what, Happens::Renew(..)) {
             continue;
         }
-        world.look(&mut feed, most, 2).await;
+        world.look(&mut feed, most(&shards), 2).await;
         let newest = feed.arrived().iter().filter(|line| line.starts_with("opened")).count() as u64;
         world.let_happen(what, &feed, newest).await;
+        if let Happens::Follow(followed) = what {
+            shards = numbers(*followed);
+        }
     }
-    world.look(&mut feed, most, 2).await;
+    world.look(&mut feed, most(&shards), 2).await;
     // Longer than any wait: nobody is forgotten.
     for _ in 0..4 {
         sleep(30 * SECOND).await;
-        world.look(&mut feed, most, 2).await;
+        world.look(&mut feed, most(&shards), 2).await;
     }
-    let up = feed.up.lock().unwrap().iter().filter(|up| **up > 0).count();
+    let is_up: Vec<_> = (0..).zip(*feed.up.lock().unwrap()).filter(|(_, up)| *up > 0).collect();
+    assert!(is_up.iter().all(|(line, _)| shards.contains(&(line / 3))), "{shards:?}: {is_up:?}");
+    let up = is_up.len();
     assert!(
-        up + world.dials.len() >= lines,
+        up + world.dials.len() >= copies * shards.len(),
         "{up} lines up, {} attempts, {:?}",
         world.dials.len(),
         feed.told()
@@ -138,7 +154,7 @@ async fn play(lines: u8, only_by_age: bool, story: &[Happens]) {
     feed.stop().await.expect("nothing was refused for good");
     assert!(asked.elapsed() <= SECOND, "{:?}", asked.elapsed());
     settle().await;
-    assert_eq!(*up.lock().unwrap(), [0; 3], "{:?}", told.lock().unwrap());
+    assert_eq!(*up.lock().unwrap(), [0; LINES], "{:?}", told.lock().unwrap());
 }
 
 proptest! {
