@@ -101,15 +101,19 @@ pub async fn run(
     let symbols: usize = stages.iter().map(|stage| stage.symbols).sum();
     let what = if symbols > TOLD_ONE_BY_ONE { "Each MOVER row" } else { "Each CVD line" };
     say(&format!("cvd-stream watches it {how_long}, exactly as it would watch Binance. {what} shows:"));
-    say("  cvd  what aggressive buyers bought minus what aggressive sellers sold, exact to the last digit");
     if symbols > TOLD_ONE_BY_ONE {
         say(
-            "  delta  how far that moved since the last table, and what it is worth; the symbols that moved most come first",
+            "  cvd    what aggressive buyers bought minus what aggressive sellers sold, exact to the last digit",
         );
         say(
-            "  z    how unusual the level is against the last 299 trades; rate, volume and price are of the interval",
+            "  delta  how far that moved since the last table, and what it is worth; who moved most comes first",
         );
+        say("  z      how unusual the level is against the last 299 trades (none while warming up)");
+        say("  rate, vol and price are of the time since the last table");
     } else {
+        say(
+            "  cvd  what aggressive buyers bought minus what aggressive sellers sold, exact to the last digit",
+        );
         say("  z    how unusual that level is against the last 299 trades (none while warming up)");
         say("  ema  its moving average; latency: how old the trade's event was on arrival");
     }

@@ -241,6 +241,7 @@ fn fetch(resolved: &Resolved, symbol: Symbol, days: Days, stderr: &LogWriter) ->
 fn hint(error: &anyhow::Error) -> &'static str {
     match error.downcast_ref() {
         Some(AppError::Feed(FeedError::Refused { .. })) => "\nrun \"cvd-stream doctor\" to find out why",
+        Some(AppError::SymbolsFile { .. }) => "\nmend it, or name another file with --symbols-file",
         _ => "",
     }
 }

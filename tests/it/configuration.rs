@@ -198,6 +198,8 @@ fn config_ends_like_a_run_where_nothing_can_be_followed() {
         let run = directory.run(&[&["config"], arguments].concat(), &[]);
         assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains(told) && run.stderr.is_empty() == told.is_empty(), "{}", run.stderr);
+        let remedy = "\nmend it, or name another file with --symbols-file";
+        assert_eq!(run.stderr.contains(remedy), told.contains("symbols file"), "{}", run.stderr);
         assert!(run.stdout.starts_with("option "), "{}", run.stdout);
     }
 }

@@ -16,6 +16,22 @@ enum Mood {
     Garbage(i64),
 }
 
+impl World {
+    /// Each lane loses its holes: so many trades after the last hole, a hole of so many trades and one more.
+    fn lose_all(&mut self, lanes: &[Vec<(i64, i64)>]) {
+        for (lane, holes) in lanes.iter().enumerate() {
+            let mut next = 10;
+            let hole = |(between, length): &(i64, i64)| {
+                let from = next + between;
+                next = from + length + 1;
+                (from, from + length)
+            };
+            let ranges: Vec<_> = holes.iter().map(hole).collect();
+            self.lose(lane, &ranges);
+        }
+    }
+}
+
 fn moods() -> impl Strategy<Value = Mood> {
     prop_oneof![
         6 => Just(Mood::Truth),
@@ -62,15 +78,7 @@ proptest! {
         let mut tape = Tape::every_second(10_000);
         tape.too_old = too_old;
         let mut world = World::new(lanes.iter().map(|_| tape.clone()).collect());
-        for (lane, holes) in lanes.iter().enumerate() {
-            let mut next = 10;
-            let ranges: Vec<_> = holes.iter().map(|(between, length)| {
-                let from = next + between;
-                next = from + length + 1;
-                (from, from + length)
-            }).collect();
-            world.lose(lane, &ranges);
-        }
+        world.lose_all(&lanes);
         let mut banned_until = 0;
         let mut turn = 0;
         let mut requests: Vec<u64> = Vec::new();
@@ -99,15 +107,7 @@ proptest! {
         moods in prop::collection::vec((moods().prop_filter("no refusal", |m| !matches!(m, Mood::Refused(_))), 0u64..2_000), 0..8),
     ) {
         let mut world = World::new(lanes.iter().map(|_| Tape::every_second(10_000)).collect());
-        for (lane, holes) in lanes.iter().enumerate() {
-            let mut next = 10;
-            let ranges: Vec<_> = holes.iter().map(|(between, length)| {
-                let from = next + between;
-                next = from + length + 1;
-                (from, from + length)
-            }).collect();
-            world.lose(lane, &ranges);
-        }
+        world.lose_all(&lanes);
         let mut turn = 0;
         world.run(u64::MAX, |world, request| {
             let (mood, latency) = moods.get(turn).copied().unwrap_or((Mood::Truth, 50));
