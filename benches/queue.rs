@@ -4,7 +4,6 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use cvd_stream::clock::Clock;
 use cvd_stream::feed::{Frame, LineId, SessionId};
 use cvd_stream::queue::{QueueLimits, Receiver, drop_oldest};
 use cvd_stream::snapshot::Stamp;
@@ -19,7 +18,7 @@ fn queue(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(FRAMES));
     let frames: Vec<Frame> = (1..=FRAMES).map(frame).collect();
 
-    let (sender, mut receiver) = drop_oldest(QueueLimits::default(), Clock::system());
+    let (sender, mut receiver) = drop_oldest(QueueLimits::default());
     let mut burst = Burst::default();
     group.bench_function("push 256, take a burst", |bencher| {
         bencher.iter_batched(
@@ -46,7 +45,7 @@ fn queue(criterion: &mut Criterion) {
         );
     });
 
-    let (full, _receiver) = drop_oldest(QueueLimits::default(), Clock::system());
+    let (full, _receiver) = drop_oldest(QueueLimits::default());
     (1..=1024).for_each(|ordinal| _ = full.push(frame(ordinal)));
     group.bench_function("push 256 into a full queue", |bencher| {
         bencher.iter_batched(

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..LiveSettings::of(Endpoint::from_url(&exchange.stream_url(), None, None, false)?)
     };
     let clock = Clock::system();
-    let (sender, mut receiver) = drop_oldest(QueueLimits::default(), clock);
+    let (sender, mut receiver) = drop_oldest(QueueLimits::default());
     let (stop, stopped) = watch::channel(false);
     let observer = |event: FeedEvent<'_>| println!("-- {event:?}");
     let feed = Live::new(settings, sender, &observer, clock)?;

@@ -48,6 +48,7 @@ async fn main() -> Outcome<()> {
             "bytes": sent.bytes_sent,
             "seconds": since.elapsed().as_secs_f64(),
             "latest_write_us": u64::try_from(sent.latest_write.as_micros())?,
+            "median_write_us": sent.median_write.as_secs_f64() * 1e6,
             "connections": sent.connections,
         })
     );

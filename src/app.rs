@@ -22,6 +22,7 @@ use crate::checkpoint::CheckpointError;
 use crate::clock::Clock;
 use crate::config::{BarsConfig, Config};
 use crate::cvd::CvdConfigError;
+use crate::doorbell::Doorbell;
 use crate::feed::endpoint::Endpoint;
 use crate::feed::liveness::LivenessLimits;
 use crate::feed::tls::{CaFileError, ExtraRoots};
@@ -298,7 +299,7 @@ impl App {
             return Ok(Summary::nothing());
         };
         let Following { wanted, links, plans, desk, endpoints } = following;
-        let (sender, receiver) = drop_oldest(self.config.queue, clock);
+        let (sender, receiver) = drop_oldest(self.config.queue);
         // `supervise` polls the feed, then the processor.
         let sender = sender.beside_receiver();
         let steering = Steering::default();
@@ -311,6 +312,7 @@ impl App {
             redundancy: self.config.lines.redundancy,
             max_lag: self.config.lines.max_lag,
             heartbeat_timeout: self.config.heartbeat_timeout,
+            records_apart: self.config.latency.records_apart(),
         };
         let repair = self.repair(&endpoints, &network, clock, &steering, &events);
         let settings = LiveSettings {
@@ -429,12 +431,14 @@ impl App {
             files,
         };
 
-        let mut asked = pin!(async {
+        let mut doorbell = Doorbell::default();
+        let asked = pin!(async {
             match config.duration {
                 None => shutdown.await,
                 Some(duration) => drop(timeout(duration, shutdown).await),
             }
         });
+        let mut asked = doorbell.guard(asked);
         let mut end = End::default();
         let mut feed = pin!(supervised("feed", feed));
         let mut feed_result = None;

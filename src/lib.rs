@@ -41,6 +41,8 @@ pub mod decode;
 pub mod demo;
 #[cfg(feature = "cli")]
 pub mod doctor;
+#[cfg(feature = "net")]
+mod doorbell;
 #[cfg(feature = "exchange")]
 pub mod exchange;
 #[cfg(feature = "net")]

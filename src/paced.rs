@@ -120,7 +120,6 @@ impl<S: Source> Source for Paced<S> {
     async fn next(&mut self, burst: &mut Burst) -> Result<bool, SourceError> {
         burst.inputs.clear();
         burst.evicted.clear();
-        burst.taken = None;
         loop {
             if self.waiting.inputs.is_empty() {
                 if self.has_ended {

@@ -29,7 +29,7 @@ pub use recording::{BeginError, Recording};
 pub(crate) use roster::read_file;
 pub use roster::{Reload, RosterDesk};
 use run_state::RunState;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::feed::{ShardId, Steering};
@@ -97,6 +97,8 @@ pub struct LiveParts {
     pub max_lag: Duration,
     /// How long a session may go without data.
     pub heartbeat_timeout: Duration,
+    /// How far apart records are handed to the output, at least.
+    pub records_apart: Duration,
 }
 
 /// What the connections of a shard are like.
@@ -262,6 +264,7 @@ impl Processor<'_> {
         state: &mut RunState,
     ) -> Result<Option<Ending>, ProcessorError> {
         let more = if self.live.is_some() {
+            let flush_due = state.flush_due();
             tokio::select! {
                 biased;
                 _ = state.tick.tick() => {
@@ -282,17 +285,18 @@ impl Processor<'_> {
                 }
                 read = next_reload(&mut self.roster) => {
                     self.reloaded(&read, state);
+                    state.is_unflushed = true;
                     return Ok(None);
                 }
                 () = tick_due(&self.live, &self.pipeline) => {
                     let now = self.live.as_ref().map(|live| live.clock.now()).unwrap_or_default();
                     self.step(&Input::Tick(now), state);
                     self.pass_on_changes();
+                    state.is_unflushed = true;
                     return Ok(None);
                 }
                 more = source.next(burst) => more?,
-                () = nothing_left(), if state.unflushed > 0 => {
-                    state.unflushed = 0;
+                () = sleep_until(flush_due), if state.is_unflushed => {
                     self.flush(state).await.map_err(ProcessorError::Output)?;
                     return Ok(None);
                 }
@@ -308,13 +312,9 @@ impl Processor<'_> {
             return Ok(Some(Ending::SourceEnded));
         }
         let ending = self.digest(burst, state).await?;
-        // Most bursts of a market that is watched write nothing, and to find out that no more comes costs more than they.
         let is_kept = self.recording.is_some() || self.checkpoints.is_some();
-        if state.unflushed > 0 || is_kept || self.reporter.has_to_flush() {
-            state.unflushed += 1;
-        }
-        if self.live.is_none() || state.unflushed >= BURSTS_PER_FLUSH {
-            state.unflushed = 0;
+        state.is_unflushed |= is_kept || self.reporter.has_to_flush();
+        if self.live.is_none() || (state.is_unflushed && state.digested >= state.flush_due()) {
             self.flush(state).await.map_err(ProcessorError::Output)?;
         }
         Ok(ending)
@@ -327,6 +327,7 @@ impl Processor<'_> {
         }
         self.hand_over_recorded(state);
         let begun = Instant::now();
+        (state.flushed, state.is_unflushed) = (begun, false);
         let mut patience = FIRST_COMPLAINT;
         loop {
             match tokio::time::timeout(patience, self.reporter.flush()).await {
@@ -402,6 +403,7 @@ impl Processor<'_> {
             begun += waited;
             let trades = self.pipeline.counts().applied - before;
             let done = Instant::now();
+            state.digested = done;
             state.interval.processing.record(done.saturating_duration_since(begun), trades);
             if let Some(since) = first_received {
                 let done_ns = live.clock.mono_ns(done);
@@ -545,9 +547,6 @@ impl Processor<'_> {
 const FIRST_COMPLAINT: Duration = Duration::from_secs(5);
 const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
 
-/// Waking the writing thread costs as much as dozens of trades; while burst follows burst it may sleep so long.
-const BURSTS_PER_FLUSH: u32 = 16;
-
 /// Why nobody is asked.
 const NO_REST: &str = "repair is off, or it is not known where to ask (--rest-url)";
 
@@ -564,7 +563,7 @@ fn seat(checkpoints: &mut Option<Checkpoints>, opened: &mut Vec<(usize, Instrume
 /// Ready when the pipeline wants to know the time; never, while nothing in it depends on that.
 async fn tick_due(live: &Option<LiveParts>, pipeline: &Pipeline) {
     match live.as_ref().zip(pipeline.tick_due()) {
-        Some((live, due)) => tokio::time::sleep_until(live.clock.instant(due)).await,
+        Some((live, due)) => sleep_until(live.clock.instant(due)).await,
         None => std::future::pending().await,
     }
 }
@@ -583,11 +582,4 @@ async fn next_reload(roster: &mut Option<RosterDesk>) -> io::Result<Vec<u8>> {
         Some(desk) => desk.reloaded().await,
         None => std::future::pending().await,
     }
-}
-
-/// Ready when the feed has had its turn and the queue is still empty. Twice, because the feed, which shares
-/// our task, may be polled before us in one round and after us in the next.
-async fn nothing_left() {
-    tokio::task::yield_now().await;
-    tokio::task::yield_now().await;
 }

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
 use crate::feed::{Frame, LinkEvent, SessionId};
 use crate::source::{Burst, Input, Source, SourceError};
 
@@ -61,10 +60,10 @@ pub struct Pushed {
 }
 
 /// A queue with these limits. A bound of zero frames is taken as one.
-pub fn drop_oldest(limits: QueueLimits, clock: Clock) -> (Sender, Receiver) {
+pub fn drop_oldest(limits: QueueLimits) -> (Sender, Receiver) {
     let limits = QueueLimits { frames: limits.frames.max(1), ..limits };
     let shared = Arc::new(Shared { limits, state: Mutex::new(State::default()), emptied: Notify::new() });
-    (Sender { shared: Arc::clone(&shared) }, Receiver { shared, clock })
+    (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
 }
 
 /// The feed's end. Dropping it closes the queue: the receiver drains, then ends.
@@ -77,7 +76,6 @@ pub struct Sender {
 #[derive(Debug)]
 pub struct Receiver {
     shared: Arc<Shared>,
-    clock: Clock,
 }
 
 /// Reads the counters of a queue from anywhere.
@@ -233,11 +231,7 @@ impl Source for Receiver {
     async fn next(&mut self, burst: &mut Burst) -> Result<bool, SourceError> {
         burst.inputs.clear();
         burst.evicted.clear();
-        let more = poll_fn(|cx| self.poll_take(burst, cx)).await;
-        if more {
-            burst.taken = Some(self.clock.now());
-        }
-        Ok(more)
+        Ok(poll_fn(|cx| self.poll_take(burst, cx)).await)
     }
 }
 
@@ -330,7 +324,7 @@ mod tests {
     }
 
     fn queue(frames: usize, bytes: usize) -> (Sender, Receiver) {
-        drop_oldest(QueueLimits { frames, bytes }, Clock::simulated(0))
+        drop_oldest(QueueLimits { frames, bytes })
     }
 
     fn ordinals(burst: &Burst) -> Vec<u64> {

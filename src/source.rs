@@ -252,8 +252,6 @@ pub struct Burst {
     pub inputs: std::collections::VecDeque<Input>,
     /// Frames of each session that the queue had to evict since the last burst, oldest session first.
     pub evicted: Vec<(SessionId, u64)>,
-    /// When the burst was taken; `None` in a replay, whose numbers know no clock of ours.
-    pub taken: Option<Stamp>,
 }
 
 /// Delivers inputs in bursts.

@@ -258,7 +258,7 @@ pub enum LatencyMode {
     Default,
     /// Never sleeps: takes a core for itself, and what arrives is seen at once.
     Low,
-    /// Wakes at most once a millisecond.
+    /// Wakes at most every two milliseconds.
     Eco,
 }
 
@@ -272,6 +272,16 @@ impl LatencyMode {
             Self::Default => "default",
             Self::Low => "low",
             Self::Eco => "eco",
+        }
+    }
+
+    /// How far apart records are handed to the output, at least. To wake the thread that writes costs as much as dozens of
+    /// trades: the first record goes at once, and what follows within this time goes together.
+    pub const fn records_apart(self) -> Duration {
+        match self {
+            Self::Default => Duration::from_millis(2),
+            Self::Low => Duration::ZERO,
+            Self::Eco => Duration::from_millis(10),
         }
     }
 }

@@ -334,8 +334,9 @@ pub const OPTIONS: [OptionSpec; 59] = [
         default: "default",
         range: "default, low or eco",
         help: "Whether waiting is traded for processor time",
-        more: "low: never sleeps; takes a whole core, and what arrives is seen within microseconds. eco: wakes at most once a \
-               millisecond, for a fraction of the processor time. Neither loses anything.",
+        more: "low: never sleeps; takes a whole core, and what arrives is seen within microseconds. eco: wakes at most every 2 \
+               milliseconds, for a fraction of the processor time. Neither loses anything. Records that follow one another \
+               within about 2 milliseconds go out together (low: each at once; eco: within about 10).",
         example: "eco",
         scope: Scope::Connected,
         ..value("latency", "MODE", Group::Connection)

@@ -203,8 +203,7 @@ fn judged(problems: &[SymbolProblem], symbols: &[Symbol], market: Market) -> (Fi
     let silent = |why: String| (problems.len() == symbols.len()).then_some(why);
     if let Some(said) = silence::unknown(problems, market) {
         let reason = silent("the exchange does not list the symbol".to_owned());
-        let said = said.trim_end_matches(" (--symbol)");
-        return (Finding::fail(Check::Symbol, said, "check --symbol and --market"), reason);
+        return (Finding::fail(Check::Symbol, said, "check --symbol, --group and --market"), reason);
     }
     let resting = problems.iter().filter_map(|problem| match problem {
         SymbolProblem::NotTrading { symbol, status } => Some((symbol, status.as_str())),

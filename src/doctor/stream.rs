@@ -32,7 +32,7 @@ pub(super) async fn check(
 ) -> Vec<Finding> {
     let Probe { endpoint, sample } = probe;
     let Subject { config, limits, clock, .. } = subject;
-    let (sender, receiver) = drop_oldest(config.queue, *clock);
+    let (sender, receiver) = drop_oldest(config.queue);
     let (stop, stopped) = watch::channel(false);
     let story = Story { end: Mutex::default(), stop: &stop };
     let observer = |event: FeedEvent<'_>| story.hear(event);

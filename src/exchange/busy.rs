@@ -18,6 +18,7 @@ use super::pace::Pace;
 use super::pen::{End, Pen};
 use super::wire;
 use crate::clock::Clock;
+use crate::metrics::Histogram;
 use crate::trade::AggTrade;
 use crate::units::UnixMillis;
 
@@ -146,6 +147,8 @@ struct Floor<'a> {
     lines_of: u64,
     clock: Clock,
     uncounted: Uncounted,
+    /// How long writing the stamped events took, in nanoseconds.
+    writing: Histogram,
 }
 
 #[derive(Default)]
@@ -170,6 +173,7 @@ impl<'a> Floor<'a> {
             lines_of,
             clock: Clock::system(),
             uncounted: Uncounted::default(),
+            writing: Histogram::default(),
             busy,
         }
     }
@@ -194,6 +198,10 @@ impl<'a> Floor<'a> {
             }
         }
         self.count();
+        if let Some(median) = self.writing.quantile(0.5) {
+            let median = Duration::from_nanos(median as u64);
+            self.busy.shared.counters.count(|stats| stats.median_write = median);
+        }
         self.drain();
         self.busy
     }
@@ -243,7 +251,9 @@ impl<'a> Floor<'a> {
             self.lines_of = hub.version();
             self.lines = hub.pens();
         }
-        if !event.stamps.is_empty() {
+        let is_stamped = !event.stamps.is_empty();
+        let begun = Instant::now();
+        if is_stamped {
             let mut digits = itoa::Buffer::new();
             let digits = digits.format(STAMP + self.clock.now().wall_ns.rem_euclid(STAMP)).as_bytes();
             for at in event.stamps.drain(..) {
@@ -257,6 +267,9 @@ impl<'a> Floor<'a> {
             is_stuck |= wrote.waiting > MOST_WAITING;
             self.uncounted.frames += wrote.frames;
             self.uncounted.bytes += wrote.bytes;
+        }
+        if is_stamped {
+            self.writing.record(begun.elapsed().as_nanos() as i64, 1);
         }
         ledger.record(&event.trades, is_sent);
         self.uncounted.events += 1;

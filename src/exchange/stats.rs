@@ -28,6 +28,9 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// How long after its moment an event of [`Act::Bursts`](super::Act::Bursts) was written, at most.
     pub latest_write: Duration,
+    /// How long it took to write an event of [`Act::Bursts`](super::Act::Bursts), half of the time at most; zero unless
+    /// its trades are stamped.
+    pub median_write: Duration,
     /// Pings sent.
     pub pings_sent: u64,
     /// Pongs received with the payload of the last ping.

@@ -66,7 +66,7 @@ fn request(endpoint: &Endpoint) -> Result<Request, tungstenite::Error> {
 
 /// The room for one read of the socket. The library fills it with zeros before each, of which there are two for every
 /// frame that comes alone: more room costs more than it saves.
-const READ_BUFFER: usize = 8 * 1024;
+const READ_BUFFER: usize = 4 * 1024;
 
 fn limits() -> WebSocketConfig {
     WebSocketConfig::default()

@@ -220,7 +220,7 @@ mod tests {
     async fn a_nudge_ends_the_session_that_is_up_and_never_the_next() {
         let (dialed, mut pipes) = mpsc::channel(1);
         let clock = Clock::simulated(0);
-        let (queue, _receiver) = drop_oldest(QueueLimits::default(), clock);
+        let (queue, _receiver) = drop_oldest(QueueLimits::default());
         let ends = Mutex::new(Vec::new());
         let observer = |event: FeedEvent<'_>| {
             if let FeedEvent::Ended { end, wait, .. } = event {

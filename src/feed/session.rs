@@ -4,6 +4,7 @@ mod control;
 mod flow;
 
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -23,6 +24,7 @@ use super::steering::Heard;
 use super::timed::Timed;
 use super::{FeedEvent, FeedObserver, Frame, LineId, SessionId, ShardPlan};
 use crate::decode::looks_like_trade;
+use crate::doorbell::Doorbell;
 use crate::queue::Sender;
 use crate::text::escaped;
 
@@ -88,10 +90,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
         let alarm = sleep_until(self.due(life));
         tokio::pin!(alarm);
+        let mut doorbell = Doorbell::default();
         loop {
-            tokio::select! {
-                biased;
-                turn = poll_fn(|cx| self.poll_turn(cx, life, flow)) => {
+            let next = {
+                let aside = pin!(aside(alarm.as_mut(), ears));
+                tokio::select! {
+                    biased;
+                    turn = poll_fn(|cx| self.poll_turn(cx, life, flow)) => Next::Turn(turn),
+                    aside = doorbell.guard(aside) => Next::Aside(aside),
+                }
+            };
+            match next {
+                Next::Turn(turn) => {
                     match turn {
                         Turn::Over => {}
                         Turn::Answer(Ok(())) => {
@@ -114,21 +124,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                         }
                     }
                 }
-                () = &mut alarm => {
-                    if let Some(end) = self.heed_alarm(life).await {
+                Next::Aside(aside) => {
+                    let end = match aside {
+                        Aside::Alarm => self.heed_alarm(life).await,
+                        Aside::Orders => heed(ears.heard, life),
+                        Aside::Plan => {
+                            self.heed_plan(ears);
+                            None
+                        }
+                        Aside::Stop => Some(SessionEnd::Stopped),
+                    };
+                    if let Some(end) = end {
                         return end;
                     }
-                    alarm.as_mut().reset(self.due(life));
-                }
-                () = stopped(ears.stop) => return SessionEnd::Stopped,
-                () = ears.heard.comes() => {
-                    if let Some(end) = heed(ears.heard, life) {
-                        return end;
-                    }
-                    alarm.as_mut().reset(self.due(life));
-                }
-                () = changes(ears.plan) => {
-                    self.heed_plan(ears);
                     alarm.as_mut().reset(self.due(life));
                 }
             }
@@ -248,6 +256,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     }
 }
 
+/// Waits for whatever else than a frame there is to wait for.
+///
+/// # Cancel safety
+/// Safe: whoever waits again finds what has come meanwhile.
+async fn aside(mut alarm: Pin<&mut Sleep>, ears: &mut Ears<'_>) -> Aside {
+    tokio::select! {
+        biased;
+        () = alarm.as_mut() => Aside::Alarm,
+        () = stopped(ears.stop) => Aside::Stop,
+        () = ears.heard.comes() => Aside::Orders,
+        () = changes(ears.plan) => Aside::Plan,
+    }
+}
+
 /// Does what was said; `Some` if that is to end.
 fn heed(heard: &mut Heard, life: &mut Liveness) -> Option<SessionEnd> {
     let orders = heard.orders();
@@ -271,6 +293,24 @@ pub(crate) async fn changes<T>(plan: &mut watch::Receiver<T>) {
     if plan.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// What happens next to a session.
+enum Next {
+    Turn(Turn),
+    Aside(Aside),
+}
+
+/// What else than frames there is to heed.
+enum Aside {
+    /// Something has come due.
+    Alarm,
+    /// Everything ends.
+    Stop,
+    /// Something was said to it.
+    Orders,
+    /// It is to carry other streams.
+    Plan,
 }
 
 /// Why [`Session::poll_turn`] is ready.

@@ -19,34 +19,39 @@ use crate::trade::AggTrade;
 use crate::units::{IdRange, UnixMillis};
 
 /// One market and symbol.
+///
+/// Among hundreds of lanes nearly every trade finds its own out of the cache: what a trade in order touches stands
+/// together, in the order in which it does.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Lane {
-    pub(super) instrument: Instrument,
     /// The shard whose connections bring it; [`NOWHERE`] once it has ended.
     pub(super) shard: ShardId,
     /// It comes from another shard, which may bring it too.
     pub(super) is_moving: bool,
+    /// It is among the lanes whose holes have changed.
+    pub(super) is_marked: bool,
     /// Dollars that a contract stands for.
     pub(super) contract_size: Option<u32>,
-    pub(super) calculator: Cvd,
+    /// Its front is what matters most of the time.
     pub(super) sequence: Sequence,
-    /// What each of several connections brings of it.
-    pub(super) side: Side,
+    /// How many losses of ours were known when the last trade arrived.
+    pub(super) losses_seen: u64,
     pub(super) applied: u64,
-    pub(super) applied_before_epoch: u64,
+    pub(super) coverage: Coverage,
+    pub(super) calculator: Cvd,
     /// What the applied trades add up to.
     pub(super) flow: FlowSum,
     /// What those of the epoch are worth; `None` where that is not counted or not known.
     pub(super) worth: Option<WorthSum>,
-    pub(super) coverage: Coverage,
-    /// How many losses of ours were known when the last trade arrived.
-    pub(super) losses_seen: u64,
-    /// Trades behind a hole, as the pipeline has counted them.
-    pub(super) held: usize,
-    /// It is among the lanes whose holes have changed.
-    pub(super) is_marked: bool,
+    pub(super) instrument: Instrument,
     /// What gathers its bars.
     pub(super) bars: Vec<BarBuilder>,
+    pub(super) applied_before_epoch: u64,
+    /// What each of several connections brings of it.
+    pub(super) side: Side,
+    /// Trades behind a hole, as the pipeline has counted them.
+    pub(super) held: usize,
 }
 
 impl Lane {

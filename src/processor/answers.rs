@@ -99,7 +99,10 @@ impl Processor<'_> {
         }
         self.step(&Input::Note(Note::Listed { market, not_trading: halted, unlisted }), state);
         match unknown(&missing, market) {
-            Some(line) => Err(ProcessorError::UnknownSymbol(line)),
+            Some(line) => {
+                let by = self.board.named_by(market, missing.iter().map(SymbolProblem::symbol));
+                Err(ProcessorError::UnknownSymbol(format!("{line} ({by})")))
+            }
             None => Ok(()),
         }
     }
@@ -137,6 +140,10 @@ impl Processor<'_> {
             return Ok(());
         }
         self.pass_on_changes();
+        if self.pipeline.is_repairing() {
+            // Nobody has to wait for REST to see what there is.
+            self.flush(state).await.map_err(ProcessorError::Output)?;
+        }
         let until = Instant::now() + LAST_REPAIRS;
         while self.pipeline.is_repairing() {
             match tokio::time::timeout_at(until, next_outcome(&mut self.repair)).await {

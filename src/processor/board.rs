@@ -9,7 +9,9 @@ use crate::movers::{Movers, Ranking};
 use crate::pipeline::Pipeline;
 use crate::report::Reporter;
 use crate::roster::GroupSpec;
+use crate::snapshot::Market;
 use crate::source::{Input, Note};
+use crate::units::Symbol;
 
 /// What is told of many symbols together.
 #[derive(Debug)]
@@ -25,6 +27,24 @@ impl Board {
     pub fn new(table: &TableConfig, groups: Vec<GroupSpec>) -> Self {
         let ranking = Ranking { by: table.by, top: table.top.unwrap_or(TableConfig::ROWS) };
         Self { ranking, groups, every: table.every, movers: Movers::new(table.every) }
+    }
+
+    /// The settings that name these symbols of a market.
+    pub(super) fn named_by<'s>(
+        &self,
+        market: Market,
+        symbols: impl Iterator<Item = &'s Symbol>,
+    ) -> &'static str {
+        let is_grouped = |symbol: &Symbol| {
+            let mut members = self.groups.iter().flat_map(|group| &group.members);
+            members.any(|member| member.market == market && member.symbol == *symbol)
+        };
+        let (grouped, others): (Vec<_>, Vec<_>) = symbols.partition(|symbol| is_grouped(symbol));
+        match (grouped.as_slice(), others.as_slice()) {
+            ([], _) => "--symbol",
+            (_, []) => "--group",
+            _ => "--symbol and --group",
+        }
     }
 
     /// What a recording keeps of it; `None` as long as that is nothing.

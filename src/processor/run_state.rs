@@ -52,8 +52,14 @@ pub(super) struct RunState {
     pub(super) run: Option<String>,
     /// Trades that were applied here and count.
     pub(super) counted: Counted,
-    /// Bursts whose records are not handed to the output yet.
-    pub(super) unflushed: u32,
+    /// Something may wait to be handed to the output.
+    pub(super) is_unflushed: bool,
+    /// How far apart records are handed to the output, at least.
+    records_apart: Duration,
+    /// When the output was last handed what there was.
+    pub(super) flushed: Instant,
+    /// When the last burst had been digested.
+    pub(super) digested: Instant,
 }
 
 const TICK: Duration = Duration::from_secs(1);
@@ -86,8 +92,16 @@ impl RunState {
             is_silent: false,
             run: None,
             counted: Counted::default(),
-            unflushed: 0,
+            is_unflushed: false,
+            records_apart: live.map_or(Duration::ZERO, |live| live.records_apart),
+            flushed: now,
+            digested: now,
         }
+    }
+
+    /// When what waits may be handed to the output.
+    pub(super) fn flush_due(&self) -> Instant {
+        self.flushed + self.records_apart
     }
 
     /// How far our clock is from the exchange's, as far as it is known.

@@ -377,7 +377,6 @@ impl Source for RecordingReader {
         // The only await comes before anything is read: a dropped future takes nothing with it.
         tokio::task::yield_now().await;
         burst.evicted.clear();
-        burst.taken = None;
         Ok(self.read(&mut burst.inputs, BURST))
     }
 }

@@ -45,7 +45,6 @@ impl Source for RecordingThread {
     async fn next(&mut self, burst: &mut Burst) -> Result<bool, SourceError> {
         let next = self.bursts.recv().await;
         burst.evicted.clear();
-        burst.taken = None;
         let Some(inputs) = next else {
             burst.inputs.clear();
             return Err(SourceError::thread());

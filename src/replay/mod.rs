@@ -267,7 +267,6 @@ enum Reached {
 impl Source for Replay {
     async fn next(&mut self, burst: &mut Burst) -> Result<bool, SourceError> {
         burst.evicted.clear();
-        burst.taken = None;
         loop {
             // The only await comes before anything is handed over: a dropped future takes nothing with it. Letting
             // others have their turn costs as much as many rows.

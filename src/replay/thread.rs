@@ -97,7 +97,6 @@ impl Source for ReplayThread {
     async fn next(&mut self, burst: &mut Burst) -> Result<bool, SourceError> {
         let next = self.bursts.recv().await;
         burst.evicted.clear();
-        burst.taken = None;
         let inputs = match next {
             Some(Ok(Read { inputs, statistics })) => {
                 self.progress.tell(statistics);

@@ -424,7 +424,7 @@ impl Reporter {
         self.writer.log_line_arrived().await;
     }
 
-    /// Whether so much is written that waiting for the end of the burst would be too much.
+    /// Whether so much is written that it should be handed over now.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.writer.is_full() || self.rows.as_ref().is_some_and(RowWriter::is_full)

@@ -188,7 +188,7 @@ impl RecordWriter {
         &mut self.buffer
     }
 
-    /// Whether a flush is due before the burst ends.
+    /// Whether there is so much that it should be handed over now.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= CHUNK_FULL

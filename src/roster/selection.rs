@@ -64,9 +64,11 @@ impl Selection {
     #[must_use]
     pub fn with_groups(&self, groups: &[GroupSpec]) -> Self {
         let mut selection = self.clone();
-        selection
-            .wanted
-            .extend(groups.iter().flat_map(|group| group.members.iter().cloned()).map(Selector::from));
+        for member in groups.iter().flat_map(|group| group.members.iter().cloned()).map(Selector::from) {
+            if !selection.wanted.contains(&member) {
+                selection.wanted.push(member);
+            }
+        }
         selection
     }
 

@@ -45,10 +45,16 @@ struct Held {
 }
 
 /// The ids of one lane.
+///
+/// What the next trade in order touches stands together at the front.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Sequence {
     /// The id that comes next.
     next: i64,
+    /// The newest time of a trade that was delivered or is held: what is older cannot belong to a newer numbering.
+    newest: UnixMillis,
+    recent: Recent,
     /// No id is known beyond the last one delivered, and none is suspicious.
     plain: bool,
     started: bool,
@@ -59,9 +65,6 @@ pub struct Sequence {
     missing: u64,
     /// The last ids of the epoch that were given up: late, they are no new numbering.
     given_up: VecDeque<IdRange>,
-    /// The newest time of a trade that was delivered or is held: what is older cannot belong to a newer numbering.
-    newest: UnixMillis,
-    recent: Recent,
     holes: Holes,
     /// Holes that are filled, but behind one that is not: news only when that is.
     filled: VecDeque<OpenHole>,

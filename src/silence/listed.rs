@@ -84,11 +84,7 @@ pub fn unknown(problems: &[SymbolProblem], market: Market) -> Option<String> {
             line.push('?');
         }
     }
-    if line.is_empty() {
-        return None;
-    }
-    line.push_str(" (--symbol)");
-    Some(line)
+    (!line.is_empty()).then_some(line)
 }
 
 /// Near in letters, or of the same coin; in case of doubt one that trades, then the one the exchange lists first.
@@ -180,11 +176,11 @@ mod tests {
         let problems = check(&listings()[..4], &symbols[..1]);
         assert_eq!(
             unknown(&problems, Market::UsdM).unwrap(),
-            "the exchange lists no BTCUSD on usdm; did you mean BTCUSDT or BTCUSDC? (--symbol)"
+            "the exchange lists no BTCUSD on usdm; did you mean BTCUSDT or BTCUSDC?"
         );
         let problems = check(&listings(), &symbols);
         let line = unknown(&problems, Market::UsdM).unwrap();
-        assert!(line.ends_with("?; and no QWERTYUIOP on usdm (--symbol)"), "{line}");
+        assert!(line.ends_with("?; and no QWERTYUIOP on usdm"), "{line}");
         assert!(!line.contains("LUNA"), "{line}");
         assert_eq!(unknown(&problems[1..2], Market::UsdM), None);
     }

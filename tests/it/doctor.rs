@@ -238,7 +238,7 @@ async fn a_symbol_that_does_not_exist_is_named_with_the_one_that_was_meant() {
         let url = format!("{}/market/ws", exchange.stream_base());
         let said = said(&["--url", &url, "--rest-url", &exchange.rest_url(), "--symbol", "BTCUSD"]).await;
         let (cause, code) = said.cause();
-        insta::assert_snapshot!(cause, @"fail  symbol          the exchange lists no BTCUSD on usdm; did you mean BTCUSDT?: check --symbol and --market");
+        insta::assert_snapshot!(cause, @"fail  symbol          the exchange lists no BTCUSD on usdm; did you mean BTCUSDT?: check --symbol, --group and --market");
         insta::assert_snapshot!(masked(said.line("route")), @"-     route           skipped: no trade can be expected: the exchange does not list the symbol");
         assert_eq!(code, Some(1));
         stopped_in_peace(exchange).await;

@@ -180,6 +180,30 @@ impl Drop for Directory {
 }
 
 #[tokio::test]
+async fn an_unknown_member_of_a_group_is_blamed_on_the_group() {
+    story(async {
+        let world = World::of(Vec::new).await;
+        let stories = [
+            ("BTCUSDT", "BTC=BTCUSDT+BTCUSX", "--group"),
+            ("BTCUSDT,ETHUSX", "BTC=BTCUSDT+BTCUSX", "--symbol and --group"),
+            ("BTCUSX", "ETH=BTCUSDT+ETHUSDT", "--symbol"),
+        ];
+        for (wanted, grouped, by) in stories {
+            let mut config = world.config(wanted);
+            config.symbols.groups = group(grouped);
+            let error = Monitor::with(config).end().await.expect_err("nothing can come of it").to_string();
+            assert!(
+                error.starts_with("the exchange lists no BTCUSX on usdm; did you mean BTCUSDT?"),
+                "{error}"
+            );
+            assert!(error.ends_with(&format!(" ({by})")), "{error}");
+        }
+        world.stopped_in_peace().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_restart_goes_on_with_every_symbol_and_what_their_trades_are_worth() {
     story(async {
         let world = World::of(Vec::new).await;

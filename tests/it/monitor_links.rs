@@ -165,7 +165,7 @@ impl Feed {
         let told = said.clone();
         let task = tokio::spawn(async move {
             let clock = Clock::system();
-            let (queue, _receiver) = drop_oldest(QueueLimits::default(), clock);
+            let (queue, _receiver) = drop_oldest(QueueLimits::default());
             let observer = move |event: FeedEvent<'_>| {
                 let event = match event {
                     FeedEvent::Connected { again, .. } => Said::Connected { again },

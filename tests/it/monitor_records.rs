@@ -290,7 +290,7 @@ async fn a_table_gives_records_that_the_schema_describes_without_any_clock_of_ou
 /// Records so many frames, stamps in front, as a plain client of the feed sees them.
 async fn recording(url: String, frames: usize) -> String {
     let clock = Clock::system();
-    let (queue, mut receiver) = drop_oldest(QueueLimits::for_frames(1 << 20), clock);
+    let (queue, mut receiver) = drop_oldest(QueueLimits::for_frames(1 << 20));
     let settings = LiveSettings {
         liveness: LivenessLimits::with_heartbeat(Duration::from_secs(60)),
         backoff_max: Duration::from_millis(50),

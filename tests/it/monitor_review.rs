@@ -60,7 +60,7 @@ async fn a_refusal_after_a_good_connection_is_waited_out_and_told_with_its_remed
             let (stop, stopped) = watch::channel(false);
             let feed = tokio::spawn(async move {
                 let clock = Clock::system();
-                let (queue, _receiver) = drop_oldest(QueueLimits::default(), clock);
+                let (queue, _receiver) = drop_oldest(QueueLimits::default());
                 let observer = move |event: FeedEvent<'_>| {
                     if let FeedEvent::Failed { wait, remedy, .. } = event {
                         telling.grow(|failed| *failed = Some((wait, remedy.is_some())));

@@ -109,7 +109,7 @@ impl Feed {
         let steering = Steering::default();
         let (stop, stopped) = watch::channel(false);
         let clock = Clock::simulated(0);
-        let (queue, mut receiver) = drop_oldest(QueueLimits::for_frames(4_096), clock);
+        let (queue, mut receiver) = drop_oldest(QueueLimits::for_frames(4_096));
         let into = arrived.clone();
         tokio::spawn(async move {
             let mut burst = Burst::default();

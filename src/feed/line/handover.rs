@@ -1,5 +1,6 @@
 //! Make before break: a connection that is to end is replaced by another one while it still runs.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::super::session::SessionReport;
 use super::super::steering::{Orders, Renewal};
 use super::super::{FeedEvent, LinkChange};
 use super::{After, Attempt, Line, Up};
+use crate::doorbell::Doorbell;
 
 /// A new connection whose streams the exchange has not confirmed by then does not take over: two minutes are more than
 /// requests can take that are answered, repeated and put right again and again.
@@ -293,14 +295,24 @@ async fn next_turn(old: &mut Up<'_>, next: &mut Next<'_>, due: Option<Instant>) 
         Next::Lost(_) => (None, None, None),
     };
     let (new_end, new_orders) = new.map(|up| (&mut up.end, &mut up.orders)).unzip();
+    // Frames that arrive wake nobody but their session.
+    let (mut doorbell, aside) = (
+        Doorbell::default(),
+        pin!(async {
+            tokio::select! {
+                biased;
+                attempted = maybe(attempt) => Turn::Attempted(Box::new(attempted)),
+                () = told(Some(&mut old.orders)) => Turn::OldTold,
+                () = told(new_orders) => Turn::NewTold,
+                () = at(alarm) => Turn::Due,
+            }
+        }),
+    );
     tokio::select! {
         biased;
         report = &mut old.end => Turn::OldEnded(report),
         report = maybe(new_end) => Turn::NewEnded(report),
-        attempted = maybe(attempt) => Turn::Attempted(Box::new(attempted)),
-        () = told(Some(&mut old.orders)) => Turn::OldTold,
-        () = told(new_orders) => Turn::NewTold,
-        () = at(alarm) => Turn::Due,
+        turn = doorbell.guard(aside) => turn,
     }
 }
 

@@ -214,7 +214,7 @@ impl Feed {
     fn start_within(settings: LiveSettings, budget: ConnectionBudget) -> Self {
         let (dialed, dials) = mpsc::unbounded_channel();
         let clock = Clock::simulated(0);
-        let (queue, mut receiver) = drop_oldest(QueueLimits::default(), clock);
+        let (queue, mut receiver) = drop_oldest(QueueLimits::default());
         let (arrived, heard) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let steering = Steering::default();
         let (stop, stopped) = watch::channel(false);

@@ -40,7 +40,7 @@ async fn asking<F: Future<Output = ()> + Send + 'static>(
 ) -> (SessionReport, u64, u64) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let clock = Clock::simulated(0);
-    let (queue, _receiver) = drop_oldest(QueueLimits::default(), clock);
+    let (queue, _receiver) = drop_oldest(QueueLimits::default());
     let (_stop, mut stopped) = watch::channel(false);
     let socket = WebSocketStream::from_raw_socket(Timed::new(ours, clock), Role::Client, None).await;
     let theirs = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
