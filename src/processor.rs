@@ -296,7 +296,7 @@ impl Processor<'_> {
                     return Ok(None);
                 }
                 more = source.next(burst) => more?,
-                () = sleep_until(flush_due), if state.is_unflushed => {
+                () = async { sleep_until(flush_due).await }, if state.is_unflushed => {
                     self.flush(state).await.map_err(ProcessorError::Output)?;
                     return Ok(None);
                 }
