@@ -253,7 +253,7 @@ fn variables(option: &OptionSpec) -> String {
 const LONG_ABOUT: &str = "\
 Exact cumulative volume delta (CVD) of Binance trades, live and in replay.
 
-Without a subcommand it follows the live trades of one symbol (ETHUSDT if you name none) until Ctrl-C, and \
+Without a subcommand it follows the live trades of the symbols you name (ETHUSDT if none) until Ctrl-C, and \
 prints CVD, its Z-score and its moving average (EMA). It needs no configuration and no account.";
 
 const LAYERS: &str = "\
