@@ -1,13 +1,15 @@
 //! The whole: wires feed, queue, pipeline and report, and shuts them down. The only room that knows both ends.
 
+mod error;
 pub(crate) mod following;
 mod replay;
+mod watchers;
 
 use following::{Following, following};
+use watchers::Watchers;
 
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bars::NotionalBars;
-use crate::checkpoint::CheckpointError;
 use crate::clock::Clock;
 use crate::config::{BarsConfig, Config};
-use crate::cvd::CvdConfigError;
 use crate::doorbell::Doorbell;
 use crate::feed::endpoint::Endpoint;
 use crate::feed::liveness::LivenessLimits;
@@ -29,10 +29,10 @@ use crate::feed::tls::{CaFileError, ExtraRoots};
 use crate::feed::{ConnectionBudget, FeedError, Live, LiveSettings, Network, Steering, SystemNetwork};
 pub use crate::latency::runtime;
 use crate::metrics::MonitoringMetrics;
+#[cfg(feature = "ops")]
+use crate::ops::Service;
 use crate::pipeline::{Pipeline, PipelineConfig, Wanted};
-use crate::processor::{
-    Board, Checkpoints, LiveParts, OnTrade, Processor, ProcessorError, Recording, RosterDesk, Summary,
-};
+use crate::processor::{Board, Checkpoints, LiveParts, OnTrade, Processor, Recording, RosterDesk, Summary};
 use crate::progress::{ReplayProgress, ReplayStatistics};
 use crate::queue::drop_oldest;
 use crate::repair::Repairs;
@@ -40,110 +40,16 @@ use crate::repair::rest::RestClient;
 use crate::report::events::Events;
 use crate::report::output::{LogWriter, Output};
 use crate::report::sink::{RowFile, RowThread, RowWriter, TableSettings, WriteError};
-use crate::report::{OutputClosed, Pick, ReportSettings, Reporter, Scope};
-use crate::roster::{AskError, Selector};
-use crate::snapshot::{Market, Snapshot, TradeSource};
+use crate::report::{Pick, ReportSettings, Reporter, Scope};
+use crate::roster::Selector;
+use crate::snapshot::{Snapshot, TradeSource};
 use crate::source::Source;
+pub use error::AppError;
 pub use following::check_selection;
 
 /// How long everything together may take to end once it is asked to.
 pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
-
-/// A run that failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AppError {
-    /// A setting of the calculator is out of its range.
-    #[error(transparent)]
-    Calculator(#[from] CvdConfigError),
-    /// The feed cannot go on.
-    #[error(transparent)]
-    Feed(#[from] FeedError),
-    /// The source or the output failed.
-    #[error(transparent)]
-    Processor(#[from] ProcessorError),
-    /// The state directory cannot be used, or nothing in it can be gone on from.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The file of root certificates cannot be used.
-    #[error(transparent)]
-    CaFile(#[from] CaFileError),
-    /// The output could not be opened or written.
-    #[error("cannot write records")]
-    Output(#[source] std::io::Error),
-    /// Files of two markets in one replay.
-    #[error(
-        "the files belong to different markets ({0} and {1}): replay them one market at a time, or name it with --market"
-    )]
-    MixedMarkets(Market, Market),
-    /// Not one trade in files that are full of damage.
-    #[error(
-        "no trade could be read: all {damaged} rows are damaged; see the warnings for what is wrong with them"
-    )]
-    NothingReadable {
-        /// Damaged rows.
-        damaged: u64,
-    },
-    /// What is to be followed cannot be: names that the exchange does not list, patterns that mean nothing, too much.
-    #[error("{0}")]
-    Selection(String),
-    /// The symbols file cannot be read.
-    #[error("the symbols file {} cannot be used: {what}", .path.display())]
-    SymbolsFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// Nobody can be asked what a market lists.
-    #[error(
-        "what {0} lists cannot be asked, and without that no pattern means anything: name where its REST is by --rest-url, \
-         or name the symbols"
-    )]
-    NothingListed(Market),
-    /// A market will not say what it lists.
-    #[error(transparent)]
-    Asking(#[from] AskError),
-    /// The file of results could not be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The file of results would replace one that is read.
-    #[error("{} is among the files that are replayed: choose another name for --write", .0.display())]
-    WriteReplacesInput(PathBuf),
-    /// No trade of a contract tells what it is worth.
-    #[error(transparent)]
-    NotionalBars(#[from] NotionalBars),
-    /// Every file had to be skipped.
-    #[error("no file could be read; see the errors above for what is wrong with each")]
-    NothingReplayed,
-    /// A part of a recording is told by its times.
-    #[error("--from and --to of a recording are times, not ids: 2026-11-01T12:30")]
-    RecordingByIds,
-    /// No thread to read files on.
-    #[error("cannot read files")]
-    Thread(#[source] std::io::Error),
-    /// The output failed at the very end.
-    #[error(transparent)]
-    OutputClosed(OutputClosed),
-    /// A part of the program ended although nobody asked it to: the rest of it must not seem to be healthy.
-    #[error("the {task} ended unexpectedly{}: please report it", told(.what))]
-    TaskEnded {
-        /// Which part: `feed` or `processor`.
-        task: &'static str,
-        /// The panic's message; empty where it simply ended.
-        what: String,
-    },
-    /// Something did not end in time; most likely nobody reads the output.
-    #[error(
-        "not everything was written within {0:?} of being asked to stop: is the reader of the output blocked?"
-    )]
-    ShutdownDeadline(Duration),
-}
-
-fn told(what: &str) -> String {
-    if what.is_empty() { String::new() } else { format!(" ({what})") }
-}
 
 /// A monitor that is ready to run.
 pub struct App {
@@ -164,7 +70,15 @@ pub struct App {
     silent_until: Option<i64>,
     /// Asks for the symbols file to be read again.
     reload: Option<Arc<Notify>>,
+    #[cfg(feature = "ops")]
+    service: Option<Service>,
+    #[cfg(feature = "ops")]
+    on_http: Option<OnHttp>,
 }
+
+/// Called with the address that HTTP is served on.
+#[cfg(feature = "ops")]
+type OnHttp = Box<dyn FnOnce(std::net::SocketAddr) + Send>;
 
 /// How long the end waits for the last of a recording.
 const RECORDING_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -190,6 +104,10 @@ impl App {
             recording_patience: RECORDING_PATIENCE,
             silent_until: None,
             reload: None,
+            #[cfg(feature = "ops")]
+            service: None,
+            #[cfg(feature = "ops")]
+            on_http: None,
         }
     }
 
@@ -268,6 +186,20 @@ impl App {
         self
     }
 
+    /// Tells the service manager how a live run does.
+    #[cfg(feature = "ops")]
+    pub fn service(mut self, service: Option<Service>) -> Self {
+        self.service = service;
+        self
+    }
+
+    /// Calls a listener with the address that HTTP is served on, once it is: of port 0, with the port that was taken.
+    #[cfg(feature = "ops")]
+    pub fn on_http(mut self, listener: impl FnOnce(std::net::SocketAddr) + Send + 'static) -> Self {
+        self.on_http = Some(Box::new(listener));
+        self
+    }
+
     /// Colours text records.
     pub fn color(mut self, color: bool) -> Self {
         self.color = color;
@@ -286,6 +218,7 @@ impl App {
             Some(network) => network,
             None => Arc::new(system_network(&self.config, self.tls.take())?),
         };
+        let watchers = self.watchers(clock, &network)?;
         let duration = self.config.duration.take();
         let mut asked = pin!(async {
             match duration {
@@ -328,8 +261,8 @@ impl App {
             .with_steering(steering);
         let live = live.with_budget(self.budget.clone());
         let (stop, stopped) = watch::channel(false);
-        let parts =
-            Parts { live: Some((live_parts, desk)), repair, wanted, frames_from: TradeSource::Stream };
+        let frames_from = TradeSource::Stream;
+        let parts = Parts { live: Some((live_parts, desk)), repair, wanted, frames_from, watchers };
         self.supervise(parts, receiver, &events, live.run(stopped), stop, asked).await
     }
 
@@ -370,7 +303,7 @@ impl App {
     ) -> Result<Summary, AppError> {
         let Self { config, output, on_trade, color, rotate, recording_patience, files, silent_until, .. } =
             self;
-        let Parts { live, repair, wanted, frames_from } = parts;
+        let Parts { live, repair, wanted, frames_from, mut watchers } = parts;
         let (live, roster) = live.unzip();
         let instruments = match &wanted {
             Wanted::Only(seats) => seats.iter().map(|seat| seat.instrument.clone()).collect(),
@@ -413,6 +346,7 @@ impl App {
             pipeline,
             reporter: Reporter::new(settings, scope, output.writer)
                 .with_rows(rows)
+                .with_broadcast(watchers.broadcast.take())
                 .only(picked(&config.symbols.only)),
             board: Board::new(&config.table, config.symbols.groups.clone()),
             events,
@@ -429,6 +363,7 @@ impl App {
             count: config.count,
             on_trade,
             files,
+            poster: watchers.poster.take(),
         };
 
         let mut doorbell = Doorbell::default();
@@ -462,16 +397,18 @@ impl App {
                 result = &mut work => break Some(result),
                 () = &mut asked, if !end.asked => {
                     end.ask();
+                    watchers.stopping();
                     stop.send_replace(true);
                 }
                 () = end.deadline() => break None,
             }
         };
         drop(work);
+        watchers.stopping();
         stop.send_replace(true);
         let Some(worked) = worked else {
             // The records have no way out; the log may have one.
-            processor.totals().iter().for_each(|line| tracing::error!("{line}"));
+            processor.totals().iter().for_each(|line| tracing::error!(event = "final_unwritten", "{line}"));
             feed_result.unwrap_or(Ok(()))?;
             return Err(AppError::ShutdownDeadline(SHUTDOWN_LIMIT));
         };
@@ -493,14 +430,17 @@ impl App {
             finish_results(rows_thread, is_whole, events).await?;
             written
         });
-        let written = loop {
-            tokio::select! {
-                biased;
-                written = &mut writing => break written,
-                () = &mut asked, if !end.asked => end.ask(),
-                () = end.deadline() => break Err(AppError::ShutdownDeadline(SHUTDOWN_LIMIT)),
+        let written = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    written = &mut writing => break written,
+                    () = &mut asked, if !end.asked => end.ask(),
+                    () = end.deadline() => break Err(AppError::ShutdownDeadline(SHUTDOWN_LIMIT)),
+                }
             }
         };
+        let (written, ()) = tokio::join!(written, watchers.finish());
         feed_result.unwrap_or(Ok(()))?;
         match (worked, written) {
             // Its own thread knows why.
@@ -520,6 +460,7 @@ struct Parts {
     repair: Option<Repairs>,
     wanted: Wanted,
     frames_from: TradeSource,
+    watchers: Watchers,
 }
 
 /// Which symbols are shown; `None` for all.

@@ -6,12 +6,22 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::builder::{OsStringValueParser, PathBufValueParser};
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::builder::{EnumValueParser, OsStringValueParser, PathBufValueParser};
+use clap::{Arg, ArgAction, ArgMatches, ValueHint};
+use clap_complete::Shell;
 
-use crate::config::resolve::{Layers, Resolved, resolve};
+use crate::config::resolve::{Layers, Resolved, check, resolve};
 use crate::config::{self, ConfigError, DotEnv, OPTIONS, OptionSpec};
+use crate::text::{is_hidden, one_line};
 use crate::units::Symbol;
+
+mod completions;
+mod help;
+mod man;
+
+pub use completions::completions;
+use help::{DOCTOR_CODES, EXAMPLES, EXAMPLES_LONG, FETCH_HELP, HEALTH_HELP, LAYERS, LAYERS_LONG, LONG_ABOUT};
+pub use man::man_page;
 
 /// What the user wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +45,24 @@ pub enum Action {
     },
     /// Print the configuration.
     ShowConfig,
+    /// Ask a running monitor how it does.
+    Health {
+        /// Whether it is alive, not whether it is ready.
+        live: bool,
+    },
+    /// Say whether the configuration is good.
+    CheckConfig,
     /// Find out why it does not work here.
     Doctor {
         /// For programs: one JSON object.
         json: bool,
+    },
+    /// Print the manual page.
+    Man,
+    /// Print what completes the command line in a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
     },
 }
 
@@ -49,6 +73,14 @@ pub struct Invocation {
     pub action: Action,
     /// With which settings.
     pub resolved: Resolved,
+}
+
+impl Invocation {
+    /// What needs no settings must work where they are faulty.
+    fn without_settings(action: Action) -> Self {
+        let resolved = resolve(config::Command::Config, &Layers::default());
+        Self { action, resolved: resolved.expect("the defaults are in range") }
+    }
 }
 
 /// Why there is nothing to do: help was asked for, or the command line or the configuration is wrong.
@@ -83,7 +115,8 @@ impl Exit {
     }
 }
 
-/// Reads a command line (the program's name first), the environment, and `.env` in `directory`.
+/// Reads a command line (the program's name first), the environment, `.env` in `directory`, and the configuration file
+/// that these name. For the manual page and completions nothing but the command line is looked at.
 ///
 /// # Errors
 /// [`Exit`] with what to print and the exit code.
@@ -92,7 +125,10 @@ pub fn parse(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     directory: &Path,
 ) -> Result<Invocation, Exit> {
-    let matches = command().try_get_matches_from(args).map_err(|error| Exit::CommandLine(Box::new(error)))?;
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = command()
+        .try_get_matches_from(&args)
+        .map_err(|error| Exit::CommandLine(Box::new(showing_nothing_hidden(error, &args))))?;
     let (action, command) = match matches.subcommand() {
         Some(("demo", demo)) => (Action::Demo { faults: demo.get_flag("faults") }, config::Command::Demo),
         Some(("replay", replay)) => (Action::Replay { files: files(replay) }, config::Command::Replay),
@@ -100,7 +136,17 @@ pub fn parse(
         Some(("doctor", doctor)) => {
             (Action::Doctor { json: doctor.get_flag("json") }, config::Command::Doctor)
         }
+        Some(("health", health)) => {
+            (Action::Health { live: health.get_flag("live") }, config::Command::Health)
+        }
+        Some(("config", config)) if config.get_flag("check") => {
+            (Action::CheckConfig, config::Command::Config)
+        }
         Some(("config", _)) => (Action::ShowConfig, config::Command::Config),
+        Some(("man", _)) => return Ok(Invocation::without_settings(Action::Man)),
+        Some(("completions", completions)) => {
+            return Ok(Invocation::without_settings(Action::Completions { shell: shell(completions) }));
+        }
         _ => (Action::Live, config::Command::Live),
     };
     let mut flags = flags(&matches);
@@ -109,8 +155,26 @@ pub fn parse(
     }
     let text = |os: OsString| os.to_string_lossy().into_owned();
     let environment = environment.into_iter().map(|(name, value)| (text(name), text(value))).collect();
-    let resolved = resolve(command, &Layers { flags, environment, dotenv: DotEnv::read(directory) })?;
+    let layers = Layers { flags, environment, dotenv: DotEnv::read(directory), ..Layers::default() };
+    let layers = layers.with_file(directory);
+    let resolved = match action {
+        Action::CheckConfig => check(&layers)?,
+        _ => resolve(command, &layers)?,
+    };
     Ok(Invocation { action, resolved })
+}
+
+/// What a mistake is about is quoted as it was typed, whatever a terminal would make of that: where arguments hold something
+/// hidden, the same is said of arguments in which it is escaped.
+fn showing_nothing_hidden(error: clap::Error, args: &[OsString]) -> clap::Error {
+    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    if !args.iter().any(|arg| arg.contains(is_hidden)) {
+        return error;
+    }
+    match command().try_get_matches_from(args.iter().map(|arg| one_line(arg))) {
+        Err(escaped) => escaped,
+        Ok(_) => command().error(error.kind(), "an argument holds characters that cannot be shown"),
+    }
 }
 
 /// The whole command line. Options stand before or after the subcommand; there the subcommand shows only
@@ -143,7 +207,15 @@ pub fn command() -> clap::Command {
         .subcommand(
             clap::Command::new("config")
                 .about("Print every option's value and where it comes from, and end")
+                .arg(check_argument())
                 .args(arguments(config::Command::Config)),
+        )
+        .subcommand(
+            clap::Command::new("health")
+                .about("Ask a running monitor whether its numbers can be relied on now, and end")
+                .arg(live_argument())
+                .args(arguments(config::Command::Health))
+                .after_help(HEALTH_HELP),
         )
         .subcommand(
             clap::Command::new("doctor")
@@ -151,6 +223,12 @@ pub fn command() -> clap::Command {
                 .arg(json_argument())
                 .args(arguments(config::Command::Doctor))
                 .after_help(DOCTOR_CODES),
+        )
+        .subcommand(clap::Command::new("man").about("Print the manual page: cvd-stream man | man -l -"))
+        .subcommand(
+            clap::Command::new("completions")
+                .about("Print what completes the command line in a shell")
+                .arg(shell_argument()),
         )
         .after_help(format!("{LAYERS}\n\n{EXAMPLES}"))
         .after_long_help(format!("{LAYERS_LONG}\n\n{EXAMPLES_LONG}"))
@@ -162,6 +240,10 @@ fn files(replay: &ArgMatches) -> Vec<PathBuf> {
 
 fn fetched(fetch: &ArgMatches) -> Symbol {
     fetch.get_one("fetched").cloned().expect("there is a symbol because the command line demands one")
+}
+
+fn shell(completions: &ArgMatches) -> Shell {
+    *completions.get_one("shell").expect("there is a shell because the command line demands one")
 }
 
 /// The options that stand in one place of the command line, by name.
@@ -187,7 +269,14 @@ fn argument(option: &OptionSpec) -> Arg {
         .action(ArgAction::Set)
         .value_parser(OsStringValueParser::new());
     match option.value_name {
-        Some(value_name) => arg.value_name(value_name).allow_negative_numbers(true),
+        Some(value_name) => {
+            let hint = match value_name {
+                "FILE" => ValueHint::FilePath,
+                "DIR" => ValueHint::DirPath,
+                _ => ValueHint::Other,
+            };
+            arg.value_name(value_name).value_hint(hint).allow_negative_numbers(true)
+        }
         None => arg
             .value_name("BOOL")
             .num_args(0..=1)
@@ -208,6 +297,7 @@ fn files_argument() -> Arg {
         )
         .required(true)
         .num_args(1..)
+        .value_hint(ValueHint::AnyPath)
         .value_parser(PathBufValueParser::new())
 }
 
@@ -226,8 +316,30 @@ fn faults_argument() -> Arg {
         .action(ArgAction::SetTrue)
 }
 
+fn live_argument() -> Arg {
+    Arg::new("live")
+        .long("live")
+        .help("Ask only whether it is alive (/healthz), not whether it is ready (/readyz)")
+        .action(ArgAction::SetTrue)
+}
+
 fn json_argument() -> Arg {
     Arg::new("json").long("json").help("Print one JSON object instead of lines").action(ArgAction::SetTrue)
+}
+
+fn check_argument() -> Arg {
+    Arg::new("check")
+        .long("check")
+        .help("Say in one line whether the configuration is good: exit code 0, or 2 with every fault")
+        .action(ArgAction::SetTrue)
+}
+
+fn shell_argument() -> Arg {
+    Arg::new("shell")
+        .value_name("SHELL")
+        .help("The shell")
+        .required(true)
+        .value_parser(EnumValueParser::<Shell>::new())
 }
 
 fn short_help(option: &OptionSpec) -> String {
@@ -249,69 +361,3 @@ fn variables(option: &OptionSpec) -> String {
     variables.reverse();
     variables.join(", ")
 }
-
-const LONG_ABOUT: &str = "\
-Exact cumulative volume delta (CVD) of Binance trades, live and in replay.
-
-Without a subcommand it follows the live trades of the symbols you name (ETHUSDT if none) until Ctrl-C, and \
-prints CVD, its Z-score and its moving average (EMA). It needs no configuration and no account.";
-
-const LAYERS: &str = "\
-A flag wins over the environment, that over .env in the working directory, that over the default.
-`cvd-stream --help` says more; docs/configuration.md says everything.";
-
-// One line per paragraph: clap wraps it to the terminal and keeps the indent.
-const LAYERS_LONG: &str = "\
-Where values come from:
-  A flag wins over an environment variable, that over the same variable in the file .env in the working \
-directory, that over the default. A variable with the prefix CVD_STREAM_ wins over the one without. An empty \
-variable counts as not set. `cvd-stream config` shows what holds, and why.
-
-Durations:
-  60 and 0.5 are seconds; 500ms, 60s, 2m, 1h 30m and 1d say so themselves.
-
-Exit codes:
-  0 a clean end, 1 a failure, 2 a mistake on the command line or in the configuration. Mistakes are reported \
-all at once, each with its remedy.";
-
-const FETCH_HELP: &str = "\
-Whole months come as one file, other days as their own; a file that is here with the published sum is not fetched \
-again, and one that was interrupted goes on where it stopped.
-
-Examples:
-  cvd-stream fetch BTCUSDT --from 2026-01-01 --to 2026-10-31 --dir archive
-  cvd-stream fetch BTCUSD_PERP --market coinm --from 2026-11-01 --to 2026-11-18
-
-Exit codes:
-  0 everything is here that is published, 1 something that should be there is not, 2 a mistake on the command line or in \
-the configuration.";
-
-const DOCTOR_CODES: &str = "\
-Exit codes:
-  0 all good, 1 a run would not work, 2 a mistake in the configuration, 3 a run would work but something deserves \
-attention.";
-
-const EXAMPLES: &str = "\
-Examples:
-  cvd-stream --symbol BTCUSDT
-  cvd-stream --symbol BTCUSDT --output json --duration 1h > btcusdt.jsonl
-  cvd-stream replay BTCUSDT-aggTrades-2026-11-01.zip
-  cvd-stream demo --faults
-  SYMBOL=ETHUSDT LOG_LEVEL=warn cvd-stream --log-format json 2>> cvd-stream.log";
-
-const EXAMPLES_LONG: &str = "\
-Examples:
-  Follow BTCUSDT on USDⓈ-M futures:
-    cvd-stream --symbol BTCUSDT
-
-  Collect an hour of it as JSON, one object per line, for jq or pandas:
-    cvd-stream --symbol BTCUSDT --output json --duration 1h > btcusdt.jsonl
-
-  Calculate a recorded day, for example an archive file of data.binance.vision:
-    cvd-stream replay BTCUSDT-aggTrades-2026-11-01.zip
-
-  See it work without a network, and what it does when trades are lost:
-    cvd-stream demo --faults
-
-  Run it as a service that is configured by its environment:
-    SYMBOL=ETHUSDT LOG_LEVEL=warn cvd-stream --log-format json 2>> cvd-stream.log";

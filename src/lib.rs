@@ -20,6 +20,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "ops")]
+pub mod alerts;
 #[cfg(feature = "net")]
 pub mod app;
 #[cfg(feature = "net")]
@@ -51,6 +53,8 @@ pub mod feed;
 pub mod fetch;
 #[cfg(feature = "net")]
 pub mod groups;
+#[cfg(feature = "ops")]
+pub mod http;
 #[cfg(feature = "net")]
 pub mod latency;
 #[cfg(feature = "cli")]
@@ -59,6 +63,10 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "net")]
 pub mod movers;
+#[cfg(feature = "ops")]
+pub mod ops;
+#[cfg(feature = "net")]
+pub mod overview;
 #[cfg(feature = "net")]
 pub mod paced;
 #[cfg(feature = "net")]

@@ -18,12 +18,14 @@ use cvd_stream::feed::FeedError;
 use cvd_stream::fetch::Days;
 use cvd_stream::fetch::command::{asked, days, run as run_fetch};
 use cvd_stream::latency::block_on;
+use cvd_stream::ops::Service;
 use cvd_stream::processor::Summary;
 use cvd_stream::recording::RecordingReader;
 use cvd_stream::replay::{Range, Replay, ReplayError, ReplayOptions, ReplayProgress, expanded};
 use cvd_stream::report::events::report;
 use cvd_stream::report::output::{LogWriter, Output, log_lines};
 use cvd_stream::report::{pace, show_progress, summary_table};
+use cvd_stream::text::one_line;
 use cvd_stream::units::Symbol;
 use cvd_stream::{demo, logging, shutdown};
 use tokio::sync::Notify;
@@ -46,7 +48,11 @@ fn main() -> ExitCode {
     };
     let result = match action {
         Action::ShowConfig => show(&resolved, &stderr),
+        Action::CheckConfig => check(&resolved, &stderr),
+        Action::Man => cli::man_page().map_err(Into::into).and_then(|page| print(&page)),
+        Action::Completions { shell } => print(&cli::completions(shell)),
         Action::Doctor { json } => return doctor(&resolved, json),
+        Action::Health { live } => return health(&resolved, live),
         Action::Fetch { symbol } => match days(&resolved, Day::today()) {
             Ok(days) => fetch(&resolved, symbol, days, &stderr),
             Err(error) => return Exit::from(error).print(),
@@ -65,13 +71,16 @@ fn run(action: Action, resolved: Resolved, stderr: &LogWriter) -> anyhow::Result
     let config = &resolved.config;
     let log = start_logging(config, &output.writer.log_lines(), stderr)?;
     for warning in &resolved.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(event = "configuration_warning", "{warning}");
     }
     let color = colored(config.log.color, std::io::stdout().is_terminal());
-    let reload = config.symbols.file.is_some().then(Arc::<Notify>::default);
+    let service = Service::from_environment();
+    // A service has no terminal that could be closed: there SIGHUP never ends the run.
+    let hears_hang_up = config.symbols.file.is_some() || service.is_some();
+    let reload = hears_hang_up.then(Arc::<Notify>::default);
     let signal = shutdown::listen(reload.clone()).context("cannot listen for signals")?;
     let build = move |config: Config| {
-        let app = App::new(config).output(output).log(log).color(color);
+        let app = App::new(config).output(output).log(log).color(color).service(service);
         Ok(match reload {
             Some(reload) => app.reload_on(reload),
             None => app,
@@ -136,7 +145,9 @@ async fn perform(
                 }
             }
         }
-        Action::ShowConfig | Action::Doctor { .. } | Action::Fetch { .. } => {}
+        // These need no run.
+        Action::ShowConfig | Action::CheckConfig | Action::Doctor { .. } | Action::Health { .. } => {}
+        Action::Fetch { .. } | Action::Man | Action::Completions { .. } => {}
     }
     Ok(())
 }
@@ -203,13 +214,28 @@ fn doctor(resolved: &Resolved, json: bool) -> ExitCode {
     cvd_stream::doctor::run(resolved, json, color)
 }
 
+/// Asks a running monitor how it does; the exit code says it too.
+fn health(resolved: &Resolved, live: bool) -> ExitCode {
+    match cvd_stream::http::health(&resolved.config.http, live) {
+        Ok(asked) => {
+            // Whoever asked for the exit code alone may have closed the output.
+            writeln!(std::io::stdout().lock(), "{}", asked.text).unwrap_or_default();
+            if asked.is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            writeln!(std::io::stderr().lock(), "cvd-stream: {}", report(&error)).unwrap_or_default();
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Downloads files; the summary goes to standard output, everything else to standard error.
 fn fetch(resolved: &Resolved, symbol: Symbol, days: Days, stderr: &LogWriter) -> anyhow::Result<()> {
     let config = &resolved.config;
     let stdout = log_lines(Box::new(std::io::stdout())).context("cannot write to standard output")?;
     start_logging(config, &stdout, stderr)?;
     for warning in &resolved.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(event = "configuration_warning", "{warning}");
     }
     let network = system_network(config, None)?;
     let signal = shutdown::listen(None).context("cannot listen for signals")?;
@@ -268,16 +294,37 @@ fn colored(choice: ColorChoice, terminal: bool) -> bool {
     }
 }
 
+/// Prints what holds, and ends as a run would where nothing can be followed.
 fn show(resolved: &Resolved, stderr: &LogWriter) -> anyhow::Result<()> {
+    warn(resolved, stderr);
+    print(&resolved.to_string())?;
+    can_follow(resolved)
+}
+
+/// Says that the configuration is good, if it is.
+fn check(resolved: &Resolved, stderr: &LogWriter) -> anyhow::Result<()> {
+    warn(resolved, stderr);
+    can_follow(resolved)?;
+    print(&format!("the configuration is good; {}\n", resolved.sources()))
+}
+
+fn warn(resolved: &Resolved, stderr: &LogWriter) {
     for warning in &resolved.warnings {
-        say(stderr, &format!("warning: {warning}"));
+        say(stderr, &one_line(&format!("warning: {warning}")));
     }
-    match write!(std::io::stdout().lock(), "{resolved}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+}
+
+fn can_follow(resolved: &Resolved) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start")?;
     Ok(runtime.block_on(check_selection(&resolved.config))?)
+}
+
+/// Prints to standard output; that nobody reads on is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Shows a line on standard error, if anybody looks.

@@ -97,6 +97,13 @@ impl Histogram {
         self.count += times;
     }
 
+    /// What was recorded and how often, from the least to the greatest.
+    pub fn recorded(&self) -> impl Iterator<Item = (f64, u64)> {
+        let falling = self.negative.iter().enumerate().rev().map(|(at, n)| (-middle(at), *n));
+        let rising = self.positive.iter().enumerate().map(|(at, n)| (middle(at), *n));
+        falling.chain(rising).filter(|(_, times)| *times > 0)
+    }
+
     /// How many were recorded.
     pub fn count(&self) -> u64 {
         self.count
@@ -108,10 +115,8 @@ impl Histogram {
             return None;
         }
         let rank = ((q * self.count as f64).ceil() as u64).clamp(1, self.count);
-        let falling = self.negative.iter().enumerate().rev().map(|(at, n)| (-middle(at), *n));
-        let rising = self.positive.iter().enumerate().map(|(at, n)| (middle(at), *n));
         let mut seen = 0;
-        for (value, times) in falling.chain(rising) {
+        for (value, times) in self.recorded() {
             seen += times;
             if seen >= rank {
                 return Some(value);
@@ -123,9 +128,7 @@ impl Histogram {
     /// Adds `by` to every value that was recorded. What the values had of error they keep.
     pub fn shift(&mut self, by: i64) {
         let old = std::mem::take(self);
-        let falling = old.negative.iter().enumerate().map(|(at, n)| (-middle(at), *n));
-        let rising = old.positive.iter().enumerate().map(|(at, n)| (middle(at), *n));
-        for (value, times) in falling.chain(rising).filter(|(_, times)| *times > 0) {
+        for (value, times) in old.recorded() {
             self.record((value as i64).saturating_add(by), times);
         }
     }

@@ -7,6 +7,7 @@ mod counters;
 mod jumps;
 mod lag;
 mod link_state;
+mod observer;
 mod react;
 mod recording;
 mod roster;
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub use board::Board;
 pub use checkpoints::Checkpoints;
 pub(crate) use checkpoints::Resumption;
+use observer::Observer;
 use react::{react, tell_news};
 pub(crate) use recording::recorded_bars;
 pub use recording::{BeginError, Recording};
@@ -34,6 +36,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Clock;
 use crate::feed::{ShardId, Steering};
 use crate::metrics::MonitoringMetrics;
+use crate::overview::Poster;
 use crate::pipeline::Pipeline;
 use crate::progress::{ReplayProgress, ReplayStatistics};
 use crate::queue::QueueGauge;
@@ -76,6 +79,8 @@ pub struct Processor<'a> {
     pub on_trade: Option<OnTrade>,
     /// How far the reading of files is; `None` where none are read.
     pub files: Option<ReplayProgress>,
+    /// Where the run posts what it looks like; `None` where nobody looks.
+    pub poster: Option<Poster>,
 }
 
 /// What only a live run has.
@@ -176,6 +181,7 @@ impl Processor<'_> {
     /// [`ProcessorError`] if the source or the output fails. What was computed until then is reported first.
     pub async fn run(&mut self, mut source: impl Source) -> Result<Summary, ProcessorError> {
         let mut state = RunState::new(self.live.as_ref(), &self.pipeline);
+        state.observer = self.poster.take().map(Observer::new);
         let mut burst = Burst::default();
         if self.on_trade.is_none() {
             self.pipeline.tell(self.reporter.telling());
@@ -208,7 +214,8 @@ impl Processor<'_> {
         let metrics = self.metrics();
         let lanes = self.pipeline.summaries();
         let at_ms = self.now_ms();
-        state.whole_run.absorb(&mut state.interval);
+        self.post(&mut state, true);
+        Self::next_interval(&mut state);
         let coverage = covered(self.pipeline.coverages());
         let lines = &self.line_records();
         let (timings, clock) = (&state.whole_run, state.clock_offset());
@@ -449,9 +456,10 @@ impl Processor<'_> {
                 files: None,
                 ended_symbols,
             });
-            state.whole_run.absorb(&mut state.interval);
+            Self::next_interval(state);
             self.tell_shards(state);
         }
+        self.post(state, false);
     }
 
     /// Notes what others know of the connection, if that has changed.
@@ -498,7 +506,7 @@ impl Processor<'_> {
         if let Some(watches) = &mut state.watches {
             watches.after(input, pipeline, reporter, &mut state.news);
             if !state.news.is_empty() {
-                tell_news(events, &mut state.news);
+                tell_news(events, state);
             }
         }
         board.after(input, pipeline, reporter);

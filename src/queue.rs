@@ -48,6 +48,8 @@ pub struct QueueStats {
     pub dropped: u64,
     /// Frames waiting now.
     pub queued: u64,
+    /// The most frames that have waited at once.
+    pub high_water: u64,
 }
 
 /// What a push did.
@@ -95,6 +97,7 @@ struct Shared {
 struct State {
     inputs: VecDeque<Input>,
     frames: usize,
+    most: usize,
     bytes: usize,
     evicted: Vec<(SessionId, u64)>,
     /// Link events that stood before evicted frames: they outlive them.
@@ -133,6 +136,7 @@ impl Sender {
         }
         state.inputs.push_back(Input::Frame(frame));
         state.frames += 1;
+        state.most = state.most.max(state.frames);
         state.bytes += size;
         state.pushed += 1;
         let half_full = state.is_half_full(limits);
@@ -244,7 +248,13 @@ impl QueueGauge {
             popped: state.popped,
             dropped: state.dropped,
             queued: state.frames as u64,
+            high_water: state.most as u64,
         }
+    }
+
+    /// How many frames may wait.
+    pub fn capacity(&self) -> usize {
+        self.shared.limits.frames
     }
 }
 
@@ -345,7 +355,8 @@ mod tests {
         assert!(receiver.next(&mut burst).await.unwrap());
         assert_eq!(ordinals(&burst), [2, 3]);
         assert_eq!(burst.evicted, [(SessionId(1), 2), (SessionId(2), 1)]);
-        assert_eq!(sender.gauge().stats(), QueueStats { pushed: 5, popped: 2, dropped: 3, queued: 0 });
+        let stats = QueueStats { pushed: 5, popped: 2, dropped: 3, queued: 0, high_water: 2 };
+        assert_eq!(sender.gauge().stats(), stats);
     }
 
     #[tokio::test]

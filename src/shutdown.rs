@@ -32,7 +32,7 @@ pub fn listen(reload: Option<Arc<Notify>>) -> io::Result<impl Future<Output = ()
             };
             drop(ready.send(Ok(())));
             signals.next().await;
-            tracing::info!("stopping in good order (a second signal ends at once)");
+            tracing::info!(event = "stopping", "stopping in good order (a second signal ends at once)");
             first.send(()).unwrap_or_default();
             signals.next().await;
             std::process::exit(EXIT_AT_ONCE);

@@ -1,5 +1,7 @@
 //! Text from outside, made safe to show.
 
+use std::path::Path;
+
 /// More characters of a foreign text than this are not shown.
 pub const SAMPLE_CHARS: usize = 160;
 
@@ -17,6 +19,52 @@ pub fn escaped(text: &[u8]) -> String {
         }
     }
     sample
+}
+
+/// Whether a character does something to a line other than to stand in it: control (also those of 0x80 to 0x9f), bidirectional,
+/// invisible and combining characters, and ends of lines.
+pub fn is_hidden(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
+    // The standard library knows what cannot be printed, and beyond ASCII it escapes nothing else.
+    character.escape_debug().len() > 1
+}
+
+/// A text of ours that may hold words from outside, as one line, safe for a terminal and a log: what is hidden is escaped
+/// as by [`escaped`]. A backslash stays one, so that what is escaped already stays readable.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) { line.extend(character.escape_debug()) } else { line.push(character) }
+    }
+    line
+}
+
+/// A path as it may stand in a line; what is not Unicode in it becomes `�`.
+pub fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy())
+}
+
+/// Writes a text as a string of JSON in which nothing is hidden: what JSON allows to stand raw but a terminal would obey
+/// is escaped too.
+pub fn json_string(into: &mut Vec<u8>, text: &str) {
+    into.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => into.extend_from_slice(&[b'\\', character as u8]),
+            '\n' => into.extend_from_slice(b"\\n"),
+            '\r' => into.extend_from_slice(b"\\r"),
+            '\t' => into.extend_from_slice(b"\\t"),
+            hidden if is_hidden(hidden) => {
+                for unit in hidden.encode_utf16(&mut [0; 2]) {
+                    into.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                }
+            }
+            plain => into.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    into.push(b'"');
 }
 
 /// Letters to insert, remove or replace to make `from` into `to` (Levenshtein). Of `from` only the first 200 are
@@ -63,6 +111,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_shown_whole_and_as_it_is_but_moves_no_terminal() {
+        let path = format!("C:\\{}\\it's \u{1b}[31m\u{202e}\r\n.toml", "x".repeat(200));
+        assert_eq!(
+            one_line(&path),
+            format!("C:\\{}\\it's \\u{{1b}}[31m\\u{{202e}}\\r\\n.toml", "x".repeat(200))
+        );
+    }
+
+    #[test]
     fn no_character_of_a_dangerous_kind_survives() {
         for character in ('\0'..=char::MAX).filter(|c| c.is_control()) {
             assert!(!escaped(character.to_string().as_bytes()).contains(character));
@@ -74,6 +131,27 @@ mod tests {
         for character in invisible {
             assert!(!escaped(character.to_string().as_bytes()).contains(character), "{character:?}");
         }
+    }
+
+    #[test]
+    fn a_line_of_ours_keeps_what_is_visible_and_what_was_escaped_before() {
+        let line = "币安 é \u{a3} \\n \\u{1b}: \"it's\" 100 %";
+        assert_eq!(one_line(line), line);
+        assert_eq!(one_line("a\u{1b}[31m\u{9b}\r\n\0\u{202e}"), r"a\u{1b}[31m\u{9b}\r\n\0\u{202e}");
+        for character in ('\0'..=char::MAX).filter(|c| c.is_control()) {
+            assert!(is_hidden(character), "{character:?}");
+        }
+        assert!(!(' '..='~').any(is_hidden));
+    }
+
+    #[test]
+    fn a_string_of_json_hides_nothing_and_is_read_back_as_it_was() {
+        let hostile = "\"\\/\n\r\t\u{8}\u{1b}\u{7f}\u{9b}\u{202e}\u{e0041}币𝄞";
+        let mut json = Vec::new();
+        json_string(&mut json, hostile);
+        let text = String::from_utf8(json).unwrap();
+        assert!(!text.contains(is_hidden), "{text}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 #[cfg(feature = "replay")]
 use super::nothing_of_files;
+use super::watchers::Watchers;
 use super::{App, AppError, Parts};
 use crate::config::{Bound, Speed};
 use crate::feed::stopped;
@@ -21,6 +22,7 @@ use crate::report::events::Events;
 use crate::report::events::nothing_in_range;
 use crate::snapshot::TradeSource;
 use crate::source::{Burst, DamagedLine, Input, Source, SourceError};
+use crate::text::shown;
 
 impl App {
     /// Runs recorded inputs through the same code: same numbers, same records; no queue, no clock, no
@@ -38,7 +40,8 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let source = Stoppable { source, stopped };
         let no_feed = std::future::ready(Ok(()));
-        let parts = Parts { live: None, repair: None, wanted, frames_from: TradeSource::File };
+        let watchers = Watchers::default();
+        let parts = Parts { live: None, repair: None, wanted, frames_from: TradeSource::File, watchers };
         self.supervise(parts, source, &events, no_feed, stop, shutdown).await
     }
 
@@ -226,7 +229,7 @@ impl<S: Source> Source for Unbroken<S> {
             // What comes before it is told first.
             if let Some(Input::Lost(DamagedLine { file, line, reason, .. })) = burst.inputs.drain(at..).next()
             {
-                let what = format!("{}:{line}: {reason} (--strict)", file.display());
+                let what = format!("{}:{line}: {reason} (--strict)", shown(&file));
                 self.lost = Some(SourceError { what, cause: None });
             }
         }

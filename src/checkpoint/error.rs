@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::lock::LockError;
 use super::store::LoadError;
 use crate::pipeline::ResumeError;
+use crate::text::shown;
 use crate::units::Symbol;
 
 /// Why a run with a state directory does not begin.
@@ -13,7 +14,10 @@ use crate::units::Symbol;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The directory cannot be made.
-    #[error("cannot make the state directory {}; give a --state-dir that this user can write to", directory.display())]
+    #[error(
+        "cannot make the state directory {}; give a --state-dir that this user can write to",
+        shown(directory)
+    )]
     Directory {
         /// Which.
         directory: PathBuf,

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::text::shown;
+
 /// The name of the file that is locked. It stays when the lock is gone.
 pub(crate) const NAME: &str = "lock";
 /// No process number is longer.
@@ -20,7 +22,7 @@ pub struct DirectoryLock {
 #[non_exhaustive]
 pub enum LockError {
     /// Another process uses it.
-    #[error("{} is used by process {process}; stop it or give another --state-dir", directory.display())]
+    #[error("{} is used by process {process}; stop it or give another --state-dir", shown(directory))]
     Used {
         /// The directory.
         directory: PathBuf,
@@ -28,7 +30,10 @@ pub enum LockError {
         process: String,
     },
     /// The file cannot be opened or locked.
-    #[error("cannot lock {}; give a --state-dir that this user can write to, on a disk that knows locks", file.display())]
+    #[error(
+        "cannot lock {}; give a --state-dir that this user can write to, on a disk that knows locks",
+        shown(file)
+    )]
     System {
         /// The file.
         file: PathBuf,
@@ -94,7 +99,7 @@ mod tests {
         let second = DirectoryLock::take(directory.directory()).unwrap_err().to_string();
         let expected = format!(
             "{} is used by process {}; stop it or give another --state-dir",
-            directory.directory().display(),
+            shown(directory.directory()),
             std::process::id()
         );
         assert_eq!(second, expected);

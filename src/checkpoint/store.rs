@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::format::{self, Checkpoint, FormatError, Identity, decode, encode};
 use super::name::{Names, with};
 use crate::pipeline::LaneState;
+use crate::text::shown;
 
 /// Files of one symbol that are set aside at most; with more, the disk is what needs care.
 const SET_ASIDE: usize = 99;
@@ -57,7 +58,7 @@ pub struct SetAside {
 
 /// A save that failed. What was saved before is still there.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep a checkpoint in {}: cannot {doing}", directory.display())]
+#[error("cannot keep a checkpoint in {}: cannot {doing}", shown(directory))]
 pub struct StoreError {
     /// The state directory.
     pub directory: PathBuf,
@@ -81,7 +82,7 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no checkpoint of {} can be used", self.of)?;
         for (at, (file, reason)) in self.files.iter().enumerate() {
-            write!(f, "{} {}: {reason}", if at == 0 { ":" } else { ";" }, file.display())?;
+            write!(f, "{} {}: {reason}", if at == 0 { ":" } else { ";" }, shown(file))?;
         }
         let (they, were, them) =
             if self.files.len() == 1 { ("it", "was", "it") } else { ("they", "were", "them") };

@@ -5,6 +5,7 @@ use std::fmt;
 use super::options::OptionSpec;
 use crate::feed::endpoint::redact_url;
 use crate::feed::redact_proxy;
+use crate::text::one_line;
 
 /// Where a value was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,13 @@ pub enum Origin {
     Environment(String),
     /// In a variable of the file `.env`.
     DotEnv(String),
+    /// In the configuration file.
+    File {
+        /// Which file, as it was named; safe to show.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
     /// In the URL, which tells the symbols and the market itself.
     Url,
     /// Nowhere: the default.
@@ -27,6 +35,7 @@ impl fmt::Display for Origin {
             Self::Flag(flag) => write!(f, "flag {flag}"),
             Self::Environment(variable) => write!(f, "environment {variable}"),
             Self::DotEnv(variable) => write!(f, ".env {variable}"),
+            Self::File { path, line } => write!(f, "{path} line {line}"),
             Self::Url => f.write_str("the URL"),
             Self::Default => f.write_str("default"),
         }
@@ -36,7 +45,7 @@ impl fmt::Display for Origin {
 /// One fault. All texts are one line and free of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The flag, `--queue-size`; or the file, `.env`.
+    /// The flag, `--queue-size`; or the file, `.env` or `cvd-stream.toml line 3`.
     pub subject: String,
     /// The variables that set the same; empty for a file.
     pub variables: Vec<String>,
@@ -93,6 +102,7 @@ fn remedy(option: &OptionSpec, origin: Option<&Origin>) -> String {
         Some(Origin::Environment(variable) | Origin::DotEnv(variable)) => {
             format!("{variable}={}", option.example)
         }
+        Some(Origin::File { .. }) => option.in_file(option.example),
         _ => format!("{} {}", option.flag(), option.example),
     };
     match option.default {
@@ -132,16 +142,16 @@ impl fmt::Display for ConfigError {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.variables.as_slice() {
-            [] => writeln!(f, "{}", self.subject)?,
+            [] => writeln!(f, "{}", one_line(&self.subject))?,
             variables => {
                 // The bare name first, because people know it.
                 let variables: Vec<&str> = variables.iter().rev().map(String::as_str).collect();
-                writeln!(f, "{}  [env: {}]", self.subject, variables.join(", "))?;
+                writeln!(f, "{}  [env: {}]", one_line(&self.subject), one_line(&variables.join(", ")))?;
             }
         }
         let mut line = |title: &str, text: &str| match text {
             "" => Ok(()),
-            text => writeln!(f, "    {title:<9}{text}"),
+            text => writeln!(f, "    {title:<9}{}", one_line(text)),
         };
         match &self.origin {
             Some(origin) if !self.value.is_empty() => line("value", &format!("{} ({origin})", self.value))?,

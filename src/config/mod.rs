@@ -1,11 +1,14 @@
 //! What a run is told: typed settings, their defaults and their ranges.
 //!
 //! A program fills in a [`Config`] and calls [`Config::validate`]. The command reads one from flags, the
-//! environment and `.env`; see `resolve`.
+//! environment, `.env` and a configuration file; see `resolve`.
 
 #[cfg(feature = "cli")]
 mod dotenv;
 mod fault;
+#[cfg(feature = "cli")]
+mod file;
+mod http;
 pub(crate) mod ledger;
 pub mod options;
 mod replaying;
@@ -30,6 +33,9 @@ use crate::snapshot::Market;
 #[cfg(feature = "cli")]
 pub use dotenv::DotEnv;
 pub use fault::{ConfigError, Fault, Origin};
+#[cfg(feature = "cli")]
+pub use file::ConfigFile;
+pub use http::HttpConfig;
 pub use options::{Command, OPTIONS, OptionSpec};
 pub use replaying::{Bound, FetchConfig, ReplayConfig, Showing, Speed};
 pub use symbols::SymbolsConfig;
@@ -96,6 +102,11 @@ pub struct Config {
     pub replay: ReplayConfig,
     /// How archive files are fetched.
     pub fetch: FetchConfig,
+    /// What is served over HTTP.
+    pub http: HttpConfig,
+    /// What is watched, and who is told; `None` for the built-in rules, where somebody watches at all.
+    #[cfg(feature = "ops")]
+    pub alerts: Option<crate::alerts::AlertsConfig>,
     /// How diagnostics look, and how many there are.
     pub log: LogConfig,
     /// End after this time, 1 ms to 3650 days; `None` for never.
@@ -132,6 +143,9 @@ impl Config {
             record: RecordConfig::default(),
             replay: ReplayConfig::default(),
             fetch: FetchConfig::default(),
+            http: HttpConfig::default(),
+            #[cfg(feature = "ops")]
+            alerts: None,
             log: LogConfig::default(),
             duration: None,
             count: None,
@@ -409,6 +423,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+    /// One line of `name=value` pairs each.
+    Logfmt,
 }
 
 /// Where diagnostics go.

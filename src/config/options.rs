@@ -1,5 +1,5 @@
 //! The one table of options. The command line, the variables, `cvd-stream config`, the reference in
-//! `docs/configuration.md` and `.env.example` are all made from it or checked against it.
+//! `docs/configuration.md`, `.env.example` and `packaging/cvd-stream.toml` are all made from it or checked against it.
 
 /// An option: what it is called everywhere and what it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct OptionSpec {
     pub more: &'static str,
     /// Which commands read it.
     pub scope: Scope,
+    /// Whether its value may be several, separated by commas.
+    pub is_list: bool,
 }
 
 /// The headings of the help and of the reference.
@@ -50,15 +52,19 @@ pub enum Group {
     Replay,
     /// The download of archive files.
     Fetch,
+    /// What is served to those who run it.
+    Operations,
     /// The diagnostics.
     Diagnostics,
     /// The end of the run.
     Ending,
+    /// The settings themselves.
+    Configuration,
 }
 
 impl Group {
     /// In the order of the help.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Trades,
         Self::Connection,
         Self::Repair,
@@ -69,8 +75,10 @@ impl Group {
         Self::Recording,
         Self::Replay,
         Self::Fetch,
+        Self::Operations,
         Self::Diagnostics,
         Self::Ending,
+        Self::Configuration,
     ];
 
     /// What the heading says.
@@ -86,8 +94,10 @@ impl Group {
             Self::Recording => "Recording",
             Self::Replay => "Replay",
             Self::Fetch => "Fetching archives",
+            Self::Operations => "Operations",
             Self::Diagnostics => "Diagnostics",
             Self::Ending => "When to end",
+            Self::Configuration => "Configuration",
         }
     }
 }
@@ -104,6 +114,8 @@ pub enum Scope {
     Connected,
     /// The live monitor alone.
     Live,
+    /// Those that are served over HTTP, and `health`, which asks them.
+    Served,
     /// Those that reach the exchange: live and `fetch`.
     Exchange,
     /// `replay` alone.
@@ -129,6 +141,8 @@ pub enum Command {
     Doctor,
     /// `fetch`.
     Fetch,
+    /// `health`.
+    Health,
 }
 
 impl Command {
@@ -141,6 +155,7 @@ impl Command {
             Self::Config => "config",
             Self::Doctor => "doctor",
             Self::Fetch => "fetch",
+            Self::Health => "health",
         }
     }
 }
@@ -164,6 +179,25 @@ impl OptionSpec {
         }
     }
 
+    /// `queue-size = 4096`, `bars = ["1m", "ticks:1000"]`: how a value is written in the configuration file.
+    pub fn in_file(&self, value: &str) -> String {
+        let is_number = value.starts_with(|c: char| c.is_ascii_digit()) && value.parse::<f64>().is_ok();
+        let written = if is_number || matches!(value, "true" | "false") {
+            value.to_owned()
+        } else if self.is_list && value.contains(',') {
+            let elements: Vec<String> = value.split(',').map(|element| format!("\"{element}\"")).collect();
+            format!("[{}]", elements.join(", "))
+        } else {
+            format!("\"{value}\"")
+        };
+        format!("{} = {written}", self.name)
+    }
+
+    /// Whether its value is an address, which may have credentials in it.
+    pub fn is_address(&self) -> bool {
+        matches!(self.name, "url" | "rest-url" | "archive-url" | "proxy")
+    }
+
     /// Its variables, the stronger first. `--url` has a third one, `CVD_STREAM_URL`, because both its
     /// names suggest themselves.
     pub fn variables(&self) -> Vec<String> {
@@ -181,12 +215,13 @@ impl OptionSpec {
 
     /// Whether a command reads it.
     pub const fn applies_to(&self, command: Command) -> bool {
-        use Command::{Config, Demo, Doctor, Fetch, Live, Replay};
+        use Command::{Config, Demo, Doctor, Fetch, Health, Live, Replay};
         match self.scope {
-            Scope::Every => true,
-            Scope::Computing => !matches!(command, Fetch),
+            Scope::Every => !matches!(command, Health),
+            Scope::Computing => !matches!(command, Fetch | Health),
             Scope::Connected => matches!(command, Live | Demo | Config | Doctor),
             Scope::Live => matches!(command, Live | Config | Doctor),
+            Scope::Served => matches!(command, Live | Demo | Config | Doctor | Health),
             Scope::Exchange => matches!(command, Live | Config | Doctor | Fetch),
             Scope::Replay => matches!(command, Replay | Config),
             Scope::Ranged => matches!(command, Replay | Config | Fetch),
@@ -199,7 +234,7 @@ impl OptionSpec {
 pub const VARIABLE_PREFIX: &str = "CVD_STREAM_";
 
 /// Every option, in the order of the help.
-pub const OPTIONS: [OptionSpec; 59] = [
+pub const OPTIONS: [OptionSpec; 63] = [
     OptionSpec {
         bare_variable: Some("SYMBOL"),
         default: "ETHUSDT",
@@ -212,6 +247,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
                symbols come from there, and naming others is an error. A replay takes one name.",
         example: "BTCUSDT",
         scope: Scope::Computing,
+        is_list: true,
         ..value("symbol", "SYMBOL", Group::Trades)
     },
     OptionSpec {
@@ -235,6 +271,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
         help: "Symbols that are not followed, whatever else asks for them",
         example: "*USDC,spot:*BUSD",
         scope: Scope::Connected,
+        is_list: true,
         ..value("exclude", "SYMBOLS", Group::Trades)
     },
     OptionSpec {
@@ -245,6 +282,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
                contracts with a delivery date. Spot has no contracts. What is named is taken whatever its kind.",
         example: "perpetual,tradfi",
         scope: Scope::Connected,
+        is_list: true,
         ..value("contracts", "KINDS", Group::Trades)
     },
     OptionSpec {
@@ -264,6 +302,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
                trade, with the bound of the error.",
         example: "BTC=usdm:BTCUSDT+spot:BTCUSDT+coinm:BTCUSD_PERP",
         scope: Scope::Connected,
+        is_list: true,
         ..value("group", "GROUPS", Group::Trades)
     },
     OptionSpec {
@@ -282,6 +321,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
                addresses wss://fstream.binance.com/ws and /stream acknowledge and stay silent since 2026-04-23.",
         example: "wss://fstream.binance.com/market/ws/btcusdt@aggTrade",
         scope: Scope::Live,
+        is_list: true,
         ..value("url", "URL", Group::Trades)
     },
     OptionSpec {
@@ -411,6 +451,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
                the exchange's own, such as /fapi/v1/aggTrades, is added to it.",
         example: "https://fapi.binance.com",
         scope: Scope::Live,
+        is_list: true,
         ..value("rest-url", "URL", Group::Repair)
     },
     OptionSpec {
@@ -502,6 +543,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
         more: "All the others are followed as well, and their gaps and the statistics are told.",
         example: "BTC*,ETH*",
         scope: Scope::Connected,
+        is_list: true,
         ..value("only", "SYMBOLS", Group::Records)
     },
     OptionSpec {
@@ -555,6 +597,7 @@ pub const OPTIONS: [OptionSpec; 59] = [
                trade that reaches 500 units, notional:1e6 with the one that reaches a worth of a million.",
         example: "1m,ticks:1000",
         scope: Scope::Computing,
+        is_list: true,
         ..value("bars", "LIST", Group::Results)
     },
     OptionSpec {
@@ -686,6 +729,35 @@ pub const OPTIONS: [OptionSpec; 59] = [
         ..value("parallel", "FILES", Group::Fetch)
     },
     OptionSpec {
+        range: "an address and a port, or a port alone for this machine",
+        help: "Serve metrics, health and the API over HTTP",
+        more: "9464 and 127.0.0.1:9464 are reached from this machine only. An address that other machines reach, such as \
+               0.0.0.0:9464, needs --http-token-file. Paths: /metrics for Prometheus, /healthz, /readyz, and /api/v1/… as \
+               /api/v1/openapi.json describes. Nothing can be changed over it. `cvd-stream health` asks it.",
+        example: "127.0.0.1:9464",
+        scope: Scope::Served,
+        ..value("http", "ADDRESS", Group::Operations)
+    },
+    OptionSpec {
+        range: "a readable file with one word of 16 to 4096 characters",
+        help: "Answer only requests that bring the token of this file",
+        more: "Each request then needs the header Authorization: Bearer TOKEN; Prometheus has credentials_file for it. Let \
+               nobody else read the file.",
+        example: "/etc/cvd-stream/http.token",
+        scope: Scope::Served,
+        ..value("http-token-file", "FILE", Group::Operations)
+    },
+    OptionSpec {
+        range: "host names without a port, separated by commas",
+        help: "Names that requests may call this machine by",
+        more: "Addresses and localhost are always allowed. Any other name in the Host header is refused, because a page of \
+               the web could let its own name point here.",
+        example: "cvd-stream,monitor.internal",
+        scope: Scope::Served,
+        is_list: true,
+        ..value("http-allow-host", "NAMES", Group::Operations)
+    },
+    OptionSpec {
         bare_variable: Some("LOG_LEVEL"),
         default: "info",
         range: "off, error, warn, info, debug, trace, or target=level pairs",
@@ -693,12 +765,14 @@ pub const OPTIONS: [OptionSpec; 59] = [
         more: "Any case, and WARNING is WARN. Several directives are separated by commas: \
                warn,cvd_stream::feed=debug. RUST_LOG is read where this is not set.",
         example: "debug",
+        is_list: true,
         ..value("log-level", "LEVEL", Group::Diagnostics)
     },
     OptionSpec {
         default: "text",
-        range: "text or json",
+        range: "text, json or logfmt",
         help: "How diagnostics look",
+        more: "Every line of json and logfmt has a stable word for what happened: event.",
         example: "json",
         ..value("log-format", "FORMAT", Group::Diagnostics)
     },
@@ -725,6 +799,14 @@ pub const OPTIONS: [OptionSpec; 59] = [
         scope: Scope::Computing,
         ..value("count", "TRADES", Group::Ending)
     },
+    OptionSpec {
+        range: "a readable TOML file of at most 1 MiB",
+        help: "Read options from this file where neither flags nor variables nor .env set them",
+        more: "Every option by its name without the dashes: queue-size = 4096. A name that is none is refused. One file serves \
+               all commands, each of which reads what concerns it. `cvd-stream config --check` tells whether it is good.",
+        example: "/etc/cvd-stream/cvd-stream.toml",
+        ..value("config", "FILE", Group::Configuration)
+    },
 ];
 
 const fn value(name: &'static str, value_name: &'static str, group: Group) -> OptionSpec {
@@ -739,6 +821,7 @@ const fn value(name: &'static str, value_name: &'static str, group: Group) -> Op
         help: "",
         more: "",
         scope: Scope::Every,
+        is_list: false,
     }
 }
 
@@ -789,5 +872,16 @@ mod tests {
             OptionSpec::named("url").unwrap().variables(),
             ["CVD_STREAM_WS_URL", "CVD_STREAM_URL", "WS_URL"]
         );
+    }
+
+    #[test]
+    fn a_value_is_written_for_the_file_as_its_kind_demands() {
+        let written = |name: &str, value: &str| OptionSpec::named(name).unwrap().in_file(value);
+        assert_eq!(written("queue-size", "4096"), "queue-size = 4096");
+        assert_eq!(written("ema-alpha", "0.05"), "ema-alpha = 0.05");
+        assert_eq!(written("testnet", "true"), "testnet = true");
+        assert_eq!(written("backoff-max", "2m"), "backoff-max = \"2m\"");
+        assert_eq!(written("bars", "1m,ticks:1000"), "bars = [\"1m\", \"ticks:1000\"]");
+        assert_eq!(written("dir", "a,b"), "dir = \"a,b\"");
     }
 }

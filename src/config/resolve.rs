@@ -1,21 +1,25 @@
-//! Flag over environment over `.env` over default: from texts to a [`Config`]. Every value is checked, and every
-//! fault is reported at once. But for the look into `--ca-file` it is a pure function.
+//! Flag over environment over `.env` over configuration file over default: from texts to a [`Config`]. Every value is
+//! checked, and every fault is reported at once. But for the look into `--ca-file` it is a pure function.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::dotenv::DotEnv;
 use super::fault::{ConfigError, Fault, Origin};
+use super::file::ConfigFile;
 use super::options::{Command, OPTIONS, OptionSpec, VARIABLE_PREFIX};
 use super::values::{self, Problem};
 use super::violations::{self, normal_directives};
 use super::{Config, QueueLimits};
+use crate::alerts::{self, AlertFault, AlertsConfig};
 use crate::feed::Proxies;
 use crate::repair::rest::RestBase;
 use crate::snapshot::Market;
 use crate::units::Symbol;
 
 mod effective;
-mod spelling;
+mod sources;
+pub(crate) mod spelling;
 mod trades;
 
 pub use effective::EffectiveOption;
@@ -30,6 +34,21 @@ pub struct Layers {
     pub environment: BTreeMap<String, String>,
     /// The file `.env`.
     pub dotenv: DotEnv,
+    /// The configuration file.
+    pub file: ConfigFile,
+}
+
+impl Layers {
+    /// With the configuration file that the other layers name, if they do; a relative name begins at `directory`.
+    pub fn with_file(self, directory: &Path) -> Self {
+        let is_name = |given: &Given| !given.text.is_empty() && !given.text.contains('\u{fffd}');
+        match find(&self, named("config")).filter(is_name) {
+            Some(Given { text, origin, .. }) => {
+                Self { file: ConfigFile::read(directory, &text, origin), ..self }
+            }
+            None => self,
+        }
+    }
 }
 
 /// A configuration and how it came about.
@@ -67,10 +86,11 @@ impl Resolved {
 /// Resolves the options that `command` reads; the others are not looked at.
 ///
 /// # Errors
-/// [`ConfigError`] with every fault: damaged lines of `.env`, values that cannot be read or are out of
-/// range, contradictions, and flags that the command does not know.
+/// [`ConfigError`] with every fault: damaged lines of `.env` and of the configuration file, values that cannot be read
+/// or are out of range, contradictions, and flags that the command does not know.
 pub fn resolve(command: Command, layers: &Layers) -> Result<Resolved, ConfigError> {
-    let mut reader = Reader { command, layers, found: BTreeMap::new(), faults: layers.dotenv.faults.clone() };
+    let faults = [layers.dotenv.faults.as_slice(), layers.file.faults.as_slice()].concat();
+    let mut reader = Reader { command, layers, found: BTreeMap::new(), faults };
     reader.refuse_other_commands_flags();
     let config = reader.config();
     reader.check_ranges(&config);
@@ -85,11 +105,40 @@ pub fn resolve(command: Command, layers: &Layers) -> Result<Resolved, ConfigErro
     Ok(Resolved { config, options, warnings })
 }
 
+/// Resolves as for `cvd-stream config`, and what `fetch` alone reads is checked too: one file serves all commands.
+///
+/// # Errors
+/// [`ConfigError`] with every fault.
+pub fn check(layers: &Layers) -> Result<Resolved, ConfigError> {
+    let resolved = resolve(Command::Config, layers);
+    let mut of_fetch = layers.clone();
+    of_fetch.flags.retain(|name, _| named(name).applies_to(Command::Fetch));
+    let fetch = resolve(Command::Fetch, &of_fetch);
+    let told = |result: &Result<Resolved, ConfigError>| match result {
+        Ok(_) => Vec::new(),
+        Err(error) => error.faults().to_vec(),
+    };
+    let unseen = OPTIONS.iter().filter(|option| !option.applies_to(Command::Config));
+    let unseen: Vec<String> = unseen.map(OptionSpec::flag).collect();
+    let mut faults = told(&resolved);
+    faults.extend(told(&fetch).into_iter().filter(|fault| unseen.contains(&fault.subject)));
+    ConfigError::check(in_table_order(faults))?;
+    resolved
+}
+
 /// A text that was given for an option, and where.
 #[derive(Debug, Clone)]
 struct Given {
     text: String,
     origin: Origin,
+    /// Why it cannot be the text of an option, whatever the option.
+    problem: Option<Problem>,
+}
+
+impl Given {
+    fn new(text: &str, origin: Origin) -> Self {
+        Self { text: text.trim().to_owned(), origin, problem: None }
+    }
 }
 
 struct Reader<'a> {
@@ -158,13 +207,37 @@ impl Reader<'_> {
         self.set("dir", values::path, &mut config.fetch.dir);
         config.fetch.url = self.address("archive-url", allow_plaintext);
         self.set("parallel", values::whole, &mut config.fetch.parallel);
+        config.http.listen = self.read("http", values::listen);
+        config.http.token_file = self.read("http-token-file", values::path);
+        self.set("http-allow-host", values::host_names, &mut config.http.allow_hosts);
         self.set("color", values::color, &mut config.log.color);
         self.set("log-level", values::log_level, &mut config.log.level);
         self.set("log-format", values::log_format, &mut config.log.format);
         self.set("log-output", values::log_output, &mut config.log.output);
+        // It was read before all others; here its name is looked at.
+        self.read("config", values::path);
+        config.alerts = self.alerts();
         config.duration = self.read("duration", values::duration);
         config.count = self.read("count", values::whole);
         config
+    }
+
+    /// What the tables of the configuration file say, where the command heeds them.
+    fn alerts(&mut self) -> Option<AlertsConfig> {
+        let file = &self.layers.file;
+        let heeds = named("http").applies_to(self.command) && self.command != Command::Health;
+        if file.alerts.is_empty() || !heeds {
+            return None;
+        }
+        let faults = match alerts::parse(&file.alerts) {
+            Ok(alerts) => return Some(alerts),
+            Err(faults) => faults,
+        };
+        let faults = faults
+            .into_iter()
+            .map(|AlertFault { key, problem, remedy }| file.alert_fault(&key, problem, remedy));
+        self.faults.extend(faults);
+        None
     }
 
     /// The proxy of the option, else those of the environment that every program heeds.
@@ -201,7 +274,9 @@ impl Reader<'_> {
             return None;
         }
         let given = find(self.layers, option)?;
-        let problem = if given.text.is_empty() {
+        let problem = if let Some(problem) = &given.problem {
+            Err(problem.clone())
+        } else if given.text.is_empty() {
             Err("an empty value".to_owned())
         } else if given.text.contains('\u{fffd}') {
             Err("not UTF-8".to_owned())
@@ -264,11 +339,19 @@ fn named(name: &str) -> &'static OptionSpec {
 }
 
 /// What was given for an option in the strongest layer that says something. An empty variable says nothing;
-/// an empty flag was typed, so it does.
+/// an empty flag was typed, so it does, and so does an empty text in the file.
 fn find(layers: &Layers, option: &OptionSpec) -> Option<Given> {
     if let Some(text) = layers.flags.get(option.name) {
-        return Some(Given { text: text.trim().to_owned(), origin: Origin::Flag(option.flag()) });
+        return Some(Given::new(text, Origin::Flag(option.flag())));
     }
+    variable(layers, option).or_else(|| {
+        let (text, problem, origin) = layers.file.find(option)?;
+        Some(Given { problem: problem.cloned(), ..Given::new(text, origin) })
+    })
+}
+
+/// What the environment says, or else `.env`.
+fn variable(layers: &Layers, option: &OptionSpec) -> Option<Given> {
     let variables = option.variables();
     let mut layered = [
         (&layers.environment, Origin::Environment as fn(String) -> Origin),
@@ -282,7 +365,7 @@ fn find(layers: &Layers, option: &OptionSpec) -> Option<Given> {
             (option.name == "log-level").then(|| (RUST_LOG.to_owned(), text))
         };
         let (name, text) = own.or_else(foreign)?;
-        Some(Given { text: text.to_owned(), origin: origin(name) })
+        Some(Given::new(text, origin(name)))
     })
 }
 
@@ -295,7 +378,7 @@ fn set<'a>(layer: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
 
 fn in_table_order(mut faults: Vec<Fault>) -> Vec<Fault> {
     let flags: Vec<String> = OPTIONS.iter().map(OptionSpec::flag).collect();
-    // `.env` comes first: it may be why the others are wrong.
+    // Those of files come first: they may be why the others are wrong.
     faults.sort_by_key(|fault| flags.iter().position(|flag| *flag == fault.subject));
     faults
 }

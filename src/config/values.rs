@@ -1,6 +1,7 @@
 //! From the text of a value to its type. Ranges are checked later, on the whole configuration. Errors say
 //! what is wrong with the text, not what to do: the option knows that.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub(super) fn output(text: &str) -> Result<OutputFormat, Problem> {
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, Problem> {
-    choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+    choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json), ("logfmt", LogFormat::Logfmt)])
 }
 
 pub(super) fn log_output(text: &str) -> Result<LogOutput, Problem> {
@@ -52,6 +53,31 @@ pub(super) fn color(text: &str) -> Result<ColorChoice, Problem> {
 
 pub(super) fn log_level(text: &str) -> Result<String, Problem> {
     normal_directives(text)
+}
+
+/// `9464` and `:9464` are of this machine; `localhost` is.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {
+    let not_an_address = || "neither an address with its port, such as 127.0.0.1:9464, nor a port".to_owned();
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
+    if port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return whole::<u16>(port)
+            .map(|port| (Ipv4Addr::LOCALHOST, port).into())
+            .map_err(|_| not_an_address());
+    }
+    text.parse().map_err(|_| not_an_address())
+}
+
+/// Host names, as they stand in a Host header without the port.
+pub(super) fn host_names(text: &str) -> Result<Vec<String>, Problem> {
+    let is_name = |name: &&str| {
+        let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        !name.is_empty() && name.len() <= 253 && name.bytes().all(is_of_one)
+    };
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    match names.iter().find(|name| !is_name(name)) {
+        None => Ok(names.into_iter().map(str::to_ascii_lowercase).collect()),
+        Some(name) => Err(format!("`{}` is no host name", name.escape_debug())),
+    }
 }
 
 /// A whole number in plain digits.
@@ -244,6 +270,28 @@ mod tests {
             [Speed::Max, Speed::Times(10.0), Speed::Times(0.5)]
         );
         assert!(speed("fast").is_err());
+    }
+
+    #[test]
+    fn a_port_alone_is_of_this_machine() {
+        for (text, address) in [
+            ("9464", "127.0.0.1:9464"),
+            (":9464", "127.0.0.1:9464"),
+            ("localhost:0", "127.0.0.1:0"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:9464", "[::1]:9464"),
+        ] {
+            assert_eq!(listen(text).unwrap().to_string(), address, "{text}");
+        }
+        for text in
+            ["", ":", "65536", "127.0.0.1", "::1", "[::1]", "example.org:80", "-1", "http://127.0.0.1:80"]
+        {
+            assert!(listen(text).is_err(), "{text:?}");
+        }
+        assert_eq!(host_names("A.example, b").unwrap(), ["a.example", "b"]);
+        for text in ["", "a,", "a:80", "*.example", "a b", "\u{1b}"] {
+            assert!(host_names(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

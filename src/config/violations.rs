@@ -196,6 +196,18 @@ pub(super) fn of(config: &Config) -> Vec<Violation> {
         let violation = violation("ca-file", path.display().to_string(), &problem.to_string());
         found.push(Violation { remedy: Some(problem.remedy().to_owned()), ..violation });
     }
+    if let Some(address) = config.http.listen
+        && !address.ip().is_loopback()
+        && config.http.token_file.is_none()
+    {
+        let violation = violation(
+            "http",
+            address.to_string(),
+            "other machines can reach it, and nothing is asked of them",
+        );
+        let remedy = "listen on 127.0.0.1, or name a file with a token by --http-token-file".to_owned();
+        found.push(Violation { remedy: Some(remedy), ..violation });
+    }
     found.sort_by_key(|violation| super::OPTIONS.iter().position(|option| option == violation.option));
     found
 }

@@ -97,7 +97,7 @@ impl Subject {
     /// A run of the command.
     pub fn of(resolved: &Resolved) -> Self {
         let mut subject = Self::new(resolved.config.clone());
-        subject.sources = configuration::sources(resolved);
+        subject.sources = resolved.sources();
         subject.warnings = resolved.warnings.clone();
         subject
     }

@@ -18,6 +18,7 @@ pub(super) const PROXY: &str =
 pub(super) fn remedy(error: &ConnectError) -> String {
     match error {
         ConnectError::Resolve { .. } => NO_DNS.to_owned(),
+        ConnectError::NotPublic { .. } => "name a host with a public address".to_owned(),
         ConnectError::Tcp { .. } => NO_TCP.to_owned(),
         ConnectError::Tls { cause, .. } => tls_remedy(cause).to_owned(),
         ConnectError::Status { status, .. } => status_remedy(*status, error.verdict()),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::finding::{Finding, Level};
 use crate::snapshot::Market;
+use crate::text::{json_string, one_line};
 use crate::units::Symbol;
 
 /// Exit code where something deserves attention, but a run would work.
@@ -95,12 +96,12 @@ pub fn line(finding: &Finding, color: bool) -> String {
     let name = check.name();
     // Writing to a String cannot fail.
     let _infallible = match color {
-        true => write!(line, "\x1b[{tint}m{word:<6}\x1b[0m{name:<16}{said}"),
-        false => write!(line, "{word:<6}{name:<16}{said}"),
+        true => write!(line, "\x1b[{tint}m{word:<6}\x1b[0m{name:<16}{}", one_line(said)),
+        false => write!(line, "{word:<6}{name:<16}{}", one_line(said)),
     };
     if let Some(remedy) = remedy {
         line.push_str(": ");
-        line.push_str(remedy);
+        line.push_str(&one_line(remedy));
     }
     line.push('\n');
     line
@@ -119,7 +120,9 @@ fn object(finding: &Finding) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut quoted = Vec::with_capacity(text.len() + 2);
+    json_string(&mut quoted, text);
+    String::from_utf8(quoted).expect("a string of JSON is text, because it was made of text")
 }
 
 #[cfg(test)]

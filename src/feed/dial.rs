@@ -1,6 +1,7 @@
 //! The system's own network: DNS, TCP, a proxy where there is one, and TLS, each with its own deadline.
 
 mod proxied;
+mod reach;
 mod tcp;
 
 use std::io;
@@ -17,6 +18,9 @@ use super::failure::ConnectError;
 use super::network::{ByteStream, Destination, Dialing, Network};
 use super::proxy::{NoHost, Proxies};
 use super::tls::{ExtraRoots, client_config_trusting};
+use reach::Reach;
+#[cfg(feature = "ops")]
+pub(crate) use reach::is_public;
 
 const TLS_LIMIT: Duration = Duration::from_secs(10);
 
@@ -53,14 +57,14 @@ impl SystemNetwork {
         self
     }
 
-    async fn tcp(&self, to: Destination<'_>) -> Result<TcpStream, ConnectError> {
+    async fn tcp(&self, to: Destination<'_>, reach: Reach) -> Result<TcpStream, ConnectError> {
         let way = self.proxies.way_to(to.host, to.port, to.tls).map_err(|NoHost| ConnectError::Resolve {
             host: to.host.to_owned(),
             cause: io::Error::new(io::ErrorKind::InvalidInput, "not a host that a proxy could be told"),
         })?;
         match way {
-            None => tcp::connected(to.host, to.port, to.turn).await,
-            Some(way) => proxied::connected(&way, to).await,
+            None => tcp::connected(to.host, to.port, to.turn, reach).await,
+            Some(way) => proxied::connected(&way, to, reach).await,
         }
     }
 
@@ -80,14 +84,24 @@ impl SystemNetwork {
     }
 }
 
-impl Network for SystemNetwork {
-    fn dial<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
+impl SystemNetwork {
+    fn dialing<'a>(&'a self, to: Destination<'a>, reach: Reach) -> Dialing<'a> {
         Box::pin(async move {
-            let tcp = self.tcp(to).await?;
+            let tcp = self.tcp(to, reach).await?;
             let stream: Box<dyn ByteStream> =
                 if to.tls { Box::new(self.tls(to.host, tcp).await?) } else { Box::new(tcp) };
             Ok(stream)
         })
+    }
+}
+
+impl Network for SystemNetwork {
+    fn dial<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
+        self.dialing(to, Reach::Anywhere)
+    }
+
+    fn dial_public<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
+        self.dialing(to, Reach::Public)
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a connection can fail or end, and, in one place, what is worth trying again.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio_tungstenite::tungstenite;
@@ -97,6 +98,14 @@ pub enum ConnectError {
         /// What the resolver said.
         #[source]
         cause: std::io::Error,
+    },
+    /// Only public addresses were to be reached, and the host has another.
+    #[error("{host} is at {address}, which is this machine or in a private network")]
+    NotPublic {
+        /// The host.
+        host: String,
+        /// The first such address.
+        address: IpAddr,
     },
     /// No address of the host takes a connection.
     #[error("cannot connect to {address}")]

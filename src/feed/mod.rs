@@ -29,6 +29,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub use backoff::ConnectionBudget;
 pub use dial::SystemNetwork;
+#[cfg(feature = "ops")]
+pub(crate) use dial::is_public;
 pub use failure::{ConnectError, FeedError, HandOverFailure, SessionEnd, Unreadable};
 pub use live::{Live, LiveSettings};
 pub use network::{ByteStream, Destination, Dialing, Network};

@@ -1,5 +1,6 @@
 //! How byte streams to other machines come about: replaceable, so that a test can bring its own network.
 
+use std::io;
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,4 +35,17 @@ pub trait Network: Send + Sync {
     /// # Cancel safety
     /// A dropped future leaves no connection behind.
     fn dial<'a>(&'a self, to: Destination<'a>) -> Dialing<'a>;
+
+    /// The same, to public addresses only: [`ConnectError::NotPublic`] if one of the host's belongs to this machine or
+    /// a private network. A name that a proxy looks up is for the proxy to judge.
+    ///
+    /// A network that cannot tell addresses makes no such connection.
+    ///
+    /// # Cancel safety
+    /// As for [`Network::dial`].
+    fn dial_public<'a>(&'a self, to: Destination<'a>) -> Dialing<'a> {
+        let cause =
+            io::Error::new(io::ErrorKind::Unsupported, "this network does not tell the addresses of hosts");
+        Box::pin(std::future::ready(Err(ConnectError::Resolve { host: to.host.to_owned(), cause })))
+    }
 }

@@ -20,6 +20,11 @@ impl Place {
     pub const fn is_the_only_one(&self) -> bool {
         self.shard.is_none() && self.copy.is_none()
     }
+
+    /// Shard and line, from 1 as people count; `None` of what there is only one of.
+    pub fn numbers(&self) -> (Option<u32>, Option<u32>) {
+        (self.shard.map(|ShardId(shard)| u32::from(shard) + 1), self.copy.map(|copy| u32::from(copy) + 1))
+    }
 }
 
 impl fmt::Display for Place {

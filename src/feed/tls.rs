@@ -28,7 +28,10 @@ pub fn client_config_trusting(extra: &ExtraRoots) -> Result<Arc<ClientConfig>, C
     let native = rustls_native_certs::load_native_certs();
     let (usable, _ignored) = roots.add_parsable_certificates(native.certs);
     if usable == 0 {
-        tracing::warn!("no root certificates found on this system; using the built-in ones");
+        tracing::warn!(
+            event = "no_system_roots",
+            "no root certificates found on this system; using the built-in ones"
+        );
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     roots.extend(extra.anchors());

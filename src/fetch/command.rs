@@ -13,6 +13,7 @@ use crate::config::resolve::Resolved;
 use crate::config::{Bound, ConfigError, Fault};
 use crate::feed::Network;
 use crate::replay::name::market_of;
+use crate::text::{one_line, shown};
 use crate::units::Symbol;
 
 /// Why the command did not end well.
@@ -108,7 +109,7 @@ pub async fn run(
             && trouble.as_ref() != Some(why)
         {
             trouble = Some(why.clone());
-            text = format!("{clear}trying again: {why}\n");
+            text = format!("{clear}trying again: {}\n", one_line(why));
         }
         if rewrites {
             let line = pace.line(progress, Instant::now());
@@ -140,17 +141,18 @@ fn outcome_in_words(outcome: &Outcome) -> String {
         Outcome::Fetched { length } => format!("fetched, {}", size(*length)),
         Outcome::AlreadyThere { length } => format!("already there, {}", size(*length)),
         Outcome::Absent => "not in the archive".to_owned(),
-        Outcome::Failed { why } => format!("failed: {why}"),
+        Outcome::Failed { why } => format!("failed: {}", one_line(why)),
     }
 }
 
 /// The summary for people.
 fn in_words(fetch: &Fetch, summary: &Summary) -> String {
     let Fetch { market, symbol, days, directory, .. } = fetch;
-    let mut text = format!("{symbol} ({market}), {} to {}, in {}\n", days.from, days.to, directory.display());
+    let directory = shown(directory);
+    let mut text = format!("{symbol} ({market}), {} to {}, in {directory}\n", days.from, days.to);
     let mut line = |title: &str, what: &str| {
         // Writing to a string cannot fail.
-        writeln!(text, "  {title:<14}{what}").unwrap_or_default();
+        writeln!(text, "  {title:<14}{}", one_line(what)).unwrap_or_default();
     };
     let Summary { fetched, bytes, received, already_there, .. } = summary;
     let over_the_wire =

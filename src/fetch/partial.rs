@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{Checksum, Digest, Running};
 
+use crate::text::shown;
+
 /// Something that the disk refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.situation())]
@@ -263,7 +265,7 @@ impl DiskError {
     }
 
     fn situation(&self) -> String {
-        let path = self.path.display();
+        let path = shown(&self.path);
         match self.cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 format!("no room for {path}; free some and run the same command again, it goes on from there")

@@ -6,7 +6,7 @@ use super::shard::Shard;
 use super::{Event, LaneTotals, MAX_LANES, Pipeline};
 use crate::bars::MOST_EMPTY_BARS;
 use crate::feed::{MAX_SHARDS, ShardId};
-use crate::snapshot::{Coverage, Instrument, Market};
+use crate::snapshot::{Coverage, Instrument, LaneSummary, Market};
 use crate::source::{Departure, RosterChange, Seat};
 use crate::units::Symbol;
 
@@ -28,6 +28,12 @@ impl Pipeline {
     /// What every lane that has not ended adds up to.
     pub fn totals(&self) -> impl Iterator<Item = LaneTotals<'_>> {
         self.running().map(|(at, lane)| lane.totals(at))
+    }
+
+    /// What there is to see of every lane that has not ended: its totals, its summary, and the trades of all its epochs that
+    /// were given up.
+    pub fn looks(&self) -> impl Iterator<Item = (LaneTotals<'_>, LaneSummary, u64)> {
+        self.running().map(|(at, lane)| (lane.totals(at), lane.summary(), lane.sequence.counts().missing))
     }
 
     /// What the lane of an instrument adds up to, if it has one that has not ended.

@@ -49,7 +49,7 @@ impl Processor<'_> {
                 state.offset.sample(sent, received, server);
                 let offset = state.clock_offset();
                 if let Some(offset) = offset {
-                    state.interval.clocks_differ(offset);
+                    Self::learn_clock(state, offset);
                     self.events.clock_known(offset);
                 }
                 if let Some(repair) = &mut self.repair {

@@ -7,6 +7,7 @@ use crate::decode::Control;
 use crate::pipeline::Event;
 use crate::report::events::Events;
 use crate::report::{Reporter, SymbolRecord};
+use crate::silence::Finding;
 use crate::snapshot::Snapshot;
 
 /// What an event of the pipeline means outside of it.
@@ -23,6 +24,9 @@ pub(super) fn react(
     }
     match event {
         Event::Trade(snapshot) => {
+            if let Some(observer) = &mut state.observer {
+                observer.heed(&snapshot);
+            }
             if let (Some(latency_ns), Some(event_at)) = (snapshot.latency_ns(), snapshot.trade.event_at) {
                 let at_exchange_ms = event_at.0.saturating_sub(snapshot.trade.traded_at.0);
                 state.interval.arrived(at_exchange_ms, latency_ns / 1_000);
@@ -91,10 +95,15 @@ fn react_to_what_is_rare(event: Event<'_>, reporter: &mut Reporter, events: &Eve
 
 /// What an input let know about symbols.
 #[cold]
-pub(super) fn tell_news(events: &Events, news: &mut Vec<News>) {
-    for news in news.drain(..) {
+pub(super) fn tell_news(events: &Events, state: &mut RunState) {
+    for news in state.news.drain(..) {
         match news {
-            News::NotDelivered(symbol, finding) => events.symbol_not_delivered(&symbol, finding),
+            News::NotDelivered(lane, symbol, finding) => {
+                events.symbol_not_delivered(&symbol, finding);
+                if let (Some(observer), Finding::NotDelivered { ours, .. }) = (&mut state.observer, finding) {
+                    observer.not_delivered(lane, ours);
+                }
+            }
             News::NotTrading(symbol, status) => events.not_trading(&symbol, &status),
             News::Unlisted(symbol) => events.not_listed(&symbol),
         }

@@ -6,6 +6,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::lag::LagWatch;
 use super::link_state::LinkSettings;
+use super::observer::Observer;
 use super::shards::ShardsTold;
 use super::told::Counted;
 use super::watch::News;
@@ -60,6 +61,8 @@ pub(super) struct RunState {
     pub(super) flushed: Instant,
     /// When the last burst had been digested.
     pub(super) digested: Instant,
+    /// What those see who look from outside; `None` where nobody does.
+    pub(super) observer: Option<Observer>,
 }
 
 const TICK: Duration = Duration::from_secs(1);
@@ -96,6 +99,7 @@ impl RunState {
             records_apart: live.map_or(Duration::ZERO, |live| live.records_apart),
             flushed: now,
             digested: now,
+            observer: None,
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Watch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
     /// A symbol is not delivered while others are.
-    NotDelivered(Symbol, Finding),
+    NotDelivered(usize, Symbol, Finding),
     /// Nobody can trade a symbol now; the exchange's word for it.
     NotTrading(Symbol, String),
     /// A symbol traded, but is not listed.
@@ -89,6 +89,11 @@ impl Watch {
 
     pub(super) fn settings(&self) -> &LinkSettings {
         self.link.settings()
+    }
+
+    /// When the last frame arrived; `None` before the first trade.
+    pub(super) fn last_frame(&self) -> Option<u64> {
+        (self.arrived > 0).then_some(self.arrived_at)
     }
 
     /// Whether trades are known to arrive, so that another one changes nothing.
@@ -210,7 +215,7 @@ impl Watch {
             }
             Note::Silence { lane, symbol, finding, .. } => {
                 if self.link.found(*lane, symbol, *finding, self.now.mono_ns) {
-                    news.push(News::NotDelivered(symbol.clone(), *finding));
+                    news.push(News::NotDelivered(*lane, symbol.clone(), *finding));
                 }
                 self.look(reporter);
             }

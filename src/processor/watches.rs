@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::link_state::LinkSettings;
+use super::link_state::{LinkSettings, LinkState};
 use super::watch::{News, Watch};
 use crate::feed::ShardId;
 use crate::pipeline::{Event, Pipeline};
@@ -57,6 +57,16 @@ impl Watches {
     /// What is known around a shard.
     pub(super) fn around(&self, shard: ShardId) -> Option<&Surroundings> {
         self.all.get(usize::from(shard.0)).map(|watch| &watch.around)
+    }
+
+    /// The state of a shard's connections.
+    pub(super) fn link(&self, shard: ShardId) -> Option<&LinkState> {
+        self.all.get(usize::from(shard.0)).map(|watch| &watch.link)
+    }
+
+    /// When the last frame of a shard arrived, by the monotonic clock.
+    pub(super) fn last_frame(&self, shard: ShardId) -> Option<u64> {
+        self.all.get(usize::from(shard.0)).and_then(Watch::last_frame)
     }
 
     /// An input is about to be digested.

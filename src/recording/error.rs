@@ -5,12 +5,17 @@ use std::path::PathBuf;
 
 use super::header::HeaderError;
 
+use crate::text::shown;
+
 /// Why a run with a recording does not begin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
     /// The directory cannot be made.
-    #[error("cannot make the directory {} of the recording; give a --record that this user can write to", directory.display())]
+    #[error(
+        "cannot make the directory {} of the recording; give a --record that this user can write to",
+        shown(directory)
+    )]
     Directory {
         /// Which.
         directory: PathBuf,
@@ -19,7 +24,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// Another process records there.
-    #[error("{} is recorded to by process {process}; stop it or give another --record", directory.display())]
+    #[error("{} is recorded to by process {process}; stop it or give another --record", shown(directory))]
     Used {
         /// The directory.
         directory: PathBuf,
@@ -27,7 +32,10 @@ pub enum RecordError {
         process: String,
     },
     /// The directory cannot be locked.
-    #[error("cannot lock {}; give a --record that this user can write to, on a disk that knows locks", file.display())]
+    #[error(
+        "cannot lock {}; give a --record that this user can write to, on a disk that knows locks",
+        shown(file)
+    )]
     Lock {
         /// The file that is locked.
         file: PathBuf,
@@ -36,7 +44,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// Something there cannot be read or written.
-    #[error("cannot {doing} in {}; make room there, or give another --record", directory.display())]
+    #[error("cannot {doing} in {}; make room there, or give another --record", shown(directory))]
     Disk {
         /// The directory.
         directory: PathBuf,
@@ -47,7 +55,10 @@ pub enum RecordError {
         source: io::Error,
     },
     /// A later program recorded there.
-    #[error("{} has a recording of format {version}, which this program does not know: use a newer one or give another --record", directory.display())]
+    #[error(
+        "{} has a recording of format {version}, which this program does not know: use a newer one or give another --record",
+        shown(directory)
+    )]
     Newer {
         /// The directory.
         directory: PathBuf,
@@ -64,7 +75,7 @@ pub enum RecordError {
 #[non_exhaustive]
 pub enum RecordingError {
     /// Recordings cannot be mixed with other files, whose trades have another order.
-    #[error("{} is a recording and {} is not: replay one after the other", recording.display(), other.display())]
+    #[error("{} is a recording and {} is not: replay one after the other", shown(recording), shown(other))]
     Mixed {
         /// The first recording.
         recording: PathBuf,
@@ -72,10 +83,10 @@ pub enum RecordingError {
         other: PathBuf,
     },
     /// A directory of recordings without a file in it.
-    #[error("{} has no recorded file yet", .0.display())]
+    #[error("{} has no recorded file yet", shown(.0))]
     Empty(PathBuf),
     /// A directory that cannot be read.
-    #[error("cannot read {}", directory.display())]
+    #[error("cannot read {}", shown(directory))]
     Directory {
         /// Which.
         directory: PathBuf,
@@ -98,7 +109,7 @@ fn more(others: usize) -> String {
 
 /// Why a file cannot be replayed as a recording.
 #[derive(Debug, thiserror::Error)]
-#[error("{} {what}", file.display())]
+#[error("{} {what}", shown(file))]
 pub struct RecordingFault {
     /// The file.
     pub file: PathBuf,

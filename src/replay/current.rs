@@ -14,6 +14,7 @@ use super::recognise::Recognised;
 use super::table::{BlockEnd, Table};
 use super::{ReplayStatistics, open};
 use crate::source::{DamagedLine, Input, SourceError};
+use crate::text::shown;
 
 /// The file being read.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Current {
     }
 
     pub(super) fn interrupted(&self, cause: io::Error) -> SourceError {
-        let (file, line) = (self.file.display(), self.lines.number());
+        let (file, line) = (shown(&self.file), self.lines.number());
         let what = match cause.kind() {
             io::ErrorKind::UnexpectedEof => {
                 format!("{file} is cut short after line {line}: copy or download it again")

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::source::SourceError;
+use crate::text::shown;
 
 /// Files that cannot be replayed: all of them, so that one look is enough.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct ReplayError {
 
 /// A file that cannot be replayed.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", file.display())]
+#[error("{}: {reason}", shown(file))]
 pub struct FileFault {
     /// The file.
     pub file: PathBuf,
@@ -121,11 +122,9 @@ impl From<FileFault> for SourceError {
     fn from(fault: FileFault) -> Self {
         match fault.reason {
             FaultReason::Unreadable(cause) => {
-                Self { what: format!("cannot read {} any more", fault.file.display()), cause: Some(cause) }
+                Self { what: format!("cannot read {} any more", shown(&fault.file)), cause: Some(cause) }
             }
-            reason => {
-                Self { what: format!("{} has changed: it {reason}", fault.file.display()), cause: None }
-            }
+            reason => Self { what: format!("{} has changed: it {reason}", shown(&fault.file)), cause: None },
         }
     }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::fault::FileFault;
 use super::sort::SortRoom;
-use crate::report::events::{chain, escaped_line};
+use crate::report::events::chain;
 use crate::source::SourceError;
+use crate::text::{one_line, shown};
 use crate::units::Symbol;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -15,39 +16,56 @@ const NOTICED: u64 = 32 * 1024 * 1024;
 
 /// A file is passed over.
 pub(super) fn skipped(fault: &FileFault) {
-    tracing::error!("file skipped: {}", escaped_line(&fault.to_string()));
+    let (file, reason) = (shown(&fault.file), one_line(&fault.reason.to_string()));
+    tracing::error!(event = "file_skipped", file, reason, "file skipped: {file}: {reason}");
 }
 
 /// A file is replayed under another name than its own.
 pub(super) fn other_symbol(file: &Path, asked: &Symbol, published: &Symbol) {
-    tracing::warn!("{} is of {published} by its name, and is replayed as {asked} (--symbol)", shown(file));
+    let file = shown(file);
+    tracing::warn!(
+        event = "other_symbol",
+        file,
+        symbol = asked.as_str(),
+        own_symbol = published.as_str(),
+        "{file} is of {published} by its name, and is replayed as {asked} (--symbol)"
+    );
 }
 
 /// The rest of a file is passed over.
 pub(super) fn broke_off(error: &SourceError) {
-    tracing::error!("rest of the file skipped: {}", chain(error as &dyn Error));
+    let reason = chain(error as &dyn Error);
+    tracing::error!(event = "file_broke_off", reason, "rest of the file skipped: {reason}");
 }
 
 /// Files were named in another order than that of their trades.
 pub(super) fn rearranged() {
-    tracing::info!("the files are read in the order of their trades, not in that of their names");
+    tracing::info!(
+        event = "files_rearranged",
+        "the files are read in the order of their trades, not in that of their names"
+    );
 }
 
 /// Two files have trades in common.
 pub(super) fn overlap(first: &Path, second: &Path) {
+    let (file, other_file) = (shown(first), shown(second));
     tracing::warn!(
-        "{} and {} overlap: they are read side by side, and a trade that is in both counts once",
-        shown(first),
-        shown(second)
+        event = "files_overlap",
+        file,
+        other_file,
+        "{file} and {other_file} overlap: they are read side by side, and a trade that is in both counts once"
     );
 }
 
 /// A file is looked through before it is read on; of a small one nobody would notice.
 pub(super) fn looking_through(file: &Path, bytes: u64) {
     if bytes > NOTICED {
+        let file = shown(file);
         tracing::info!(
-            "{} ({:.0} MiB) is looked through first: its rows may be out of the order of their ids",
-            shown(file),
+            event = "file_looked_through",
+            file,
+            bytes,
+            "{file} ({:.0} MiB) is looked through first: its rows may be out of the order of their ids",
             bytes as f64 / MIB
         );
     }
@@ -74,18 +92,26 @@ pub(super) fn sorting(file: &Path, after_row: u64, rows: Option<u64>, room: &Sor
         (Some(rows), _) => format!("{rows} rows behind row {after_row} are"),
         (None, _) => format!("everything behind row {after_row} is"),
     };
-    tracing::info!("{}: rows are not in the order of their ids: {which} sorted {place}", shown(file));
+    let file = shown(file);
+    tracing::info!(
+        event = "rows_sorted",
+        file,
+        after_row,
+        rows,
+        memory_bytes = room.memory,
+        "{file}: rows are not in the order of their ids: {which} sorted {place}"
+    );
 }
 
 /// Rows that belong before the first one, which has been used already.
 pub(super) fn misplaced(file: &Path, rows: u64, first: i64) {
+    let file = shown(file);
     tracing::error!(
-        "{}: {rows} rows belong before its first one, id {first}, and come too late to count: unpack the file and sort \
-         its rows by id",
-        shown(file)
+        event = "rows_misplaced",
+        file,
+        rows,
+        first_id = first,
+        "{file}: {rows} rows belong before its first one, id {first}, and come too late to count: unpack the file and sort \
+         its rows by id"
     );
-}
-
-fn shown(path: &Path) -> String {
-    escaped_line(&path.to_string_lossy())
 }

@@ -7,9 +7,11 @@ mod clocks;
 mod lines;
 mod outages;
 mod recordings;
+mod rest;
 mod rosters;
 mod shards;
 mod subscriptions;
+mod symbols;
 mod throttle;
 
 use std::collections::BTreeMap;
@@ -22,12 +24,11 @@ use tokio::time::Instant;
 
 use crate::feed::{ConnectError, FeedEvent, FeedObserver, Place, SessionEnd, ShardId};
 use crate::metrics::MonitoringMetrics;
-use crate::repair::RestError;
+use crate::overview::{ReconnectReason, Reconnects};
 use crate::report::output::LogWriter;
-use crate::silence::{Cause, Finding};
+use crate::silence::Cause;
 use crate::source::DamagedLine;
-use crate::text::escaped;
-use crate::units::{AggTradeId, Symbol};
+use crate::text::{escaped, one_line, shown};
 
 use clocks::ClockDoubt;
 pub(crate) use recordings::nothing_in_range;
@@ -46,7 +47,9 @@ pub struct Events {
     doubt: ClockDoubt,
     throttles: Mutex<Throttles>,
     /// How the last session of each shard ended, or the last attempt failed; nothing of a shard that is up.
-    last_end: Mutex<BTreeMap<ShardId, Cause>>,
+    last_end: Mutex<BTreeMap<ShardId, (Cause, ReconnectReason)>>,
+    /// Connections that were made again, shard by shard.
+    reasons: Mutex<BTreeMap<ShardId, Reconnects>>,
     /// Clocks are those of whoever recorded, not ours.
     replay: bool,
     log: Option<LogWriter>,
@@ -82,7 +85,13 @@ impl Events {
     /// A frame that cannot be read.
     pub fn parse_error(&self, reason: impl Display, text: &[u8]) {
         self.noisily(Kind::ParseError, || {
-            tracing::warn!("Parse error on message (truncated): {} | {reason}", escaped(text));
+            let (reason, sample) = (reason.to_string(), escaped(text));
+            tracing::warn!(
+                event = "parse_error",
+                reason,
+                sample,
+                "Parse error on message (truncated): {sample} | {reason}"
+            );
         });
     }
 
@@ -93,12 +102,26 @@ impl Events {
             return self.throttles().of(Kind::Damaged).suppress();
         }
         let DamagedLine { file, line, reason, text } = line;
+        let file = shown(file);
         if text.is_empty() {
-            tracing::warn!("damaged: {}:{line}: {reason}", file.display());
+            tracing::warn!(
+                event = "file_damaged",
+                file,
+                row = line,
+                reason,
+                "damaged: {file}:{line}: {reason}"
+            );
             return;
         }
-        let text = escaped(text.as_bytes());
-        tracing::warn!("damaged row skipped: {}:{line}: {reason} | {text}", file.display());
+        let sample = escaped(text.as_bytes());
+        tracing::warn!(
+            event = "row_damaged",
+            file,
+            row = line,
+            reason,
+            sample,
+            "damaged row skipped: {file}:{line}: {reason} | {sample}"
+        );
     }
 
     /// Tells what was suppressed in seconds that are over. To be called once a second, so that the rest of a flood
@@ -121,23 +144,16 @@ impl Events {
         }
     }
 
-    /// A trade that the calculator refuses.
-    pub fn bad_point(&self, symbol: impl Display, id: impl Display, reason: impl Display) {
-        self.noisily(Kind::BadPoint, || tracing::warn!("trade not counted: {symbol} id {id}: {reason}"));
-    }
-
-    /// A trade of a symbol nobody asked for.
-    pub fn unrequested(&self, symbol: &str) {
-        self.noisily(Kind::Unrequested, || {
-            tracing::warn!("trade of a symbol nobody asked for: {}", escaped(symbol.as_bytes()));
-        });
-    }
-
     /// The exchange refused a request of ours.
     pub fn control_error(&self, code: i64, msg: &str) {
         self.noisily(Kind::ControlError, || {
             let msg = escaped(msg.as_bytes());
-            tracing::error!("the exchange refused the subscription: code {code}: {msg}");
+            tracing::error!(
+                event = "subscription_rejected",
+                code,
+                reason = msg,
+                "the exchange refused the subscription: code {code}: {msg}"
+            );
         });
     }
 
@@ -146,6 +162,9 @@ impl Events {
         let then = if repairs { "their trades are fetched again" } else { "their trades are missing" };
         self.noisily(Kind::Evicted, || {
             tracing::error!(
+                event = "frames_dropped",
+                frames,
+                repairs,
                 "{frames} frames dropped: the output is slower than the stream; {then}. Give the reader of the output \
                  more room, or raise QUEUE_SIZE."
             );
@@ -155,131 +174,62 @@ impl Events {
     /// The reader of the records takes nothing.
     pub fn output_blocked(&self, waited: Duration, dropped: u64) {
         tracing::error!(
+            event = "output_blocked",
+            waited_s = in_seconds(waited),
+            dropped_frames = dropped,
             "the reader of the records has taken nothing for {:.0} s; {dropped} frames dropped so far. No record comes \
              until it reads again",
             waited.as_secs_f64()
         );
     }
 
-    /// Nobody knows where the trades of this host could be asked for.
-    pub fn repair_off(&self, host: &str) {
-        tracing::warn!(
-            "REST repair is off: {} is not a host of the exchange, so it is not known where its trades could be asked for. \
-             Lost trades will be missing; give --rest-url, or --repair off to say that this is intended.",
-            escaped_line(host)
-        );
-    }
-
-    /// REST must not be asked for a while.
-    pub fn rest_banned(&self, status: u16, wait: Duration) {
-        tracing::warn!(
-            "REST answered {status}, too many requests from this address: nothing is asked for {:.0} s",
-            wait.as_secs_f64()
-        );
-    }
-
-    /// REST will not answer, and asking again will hardly change that.
-    pub fn rest_refused(&self, symbol: Option<&Symbol>, status: u16, message: &str, remedy: &str) {
-        let of = symbol.map_or_else(String::new, |symbol| format!(" for {symbol}"));
-        let said = if message.is_empty() { String::new() } else { format!(" ({})", escaped_line(message)) };
-        tracing::error!("REST answered {status}{of}{said}: {remedy}");
-    }
-
-    /// The weight of a minute is used up while trades are missing.
-    pub fn rest_exhausted(&self, used: u64, ceiling: u64, wait: Duration) {
-        tracing::info!(
-            "REST weight {used} of {ceiling} a minute is used up: the rest of the missing trades is asked for in {:.0} s",
-            wait.as_secs_f64()
-        );
-    }
-
-    /// A request failed that is made again.
-    pub fn rest_failed(&self, error: &RestError) {
-        self.noisily(Kind::Rest, || tracing::warn!("{}; asking again", chain(error)));
-    }
-
-    /// The market trades, and the connection delivers nothing.
-    pub fn feed_broken(&self, symbol: impl Display, newest: impl Display, ours: Option<AggTradeId>) {
-        let ours = ours.map_or_else(|| "none".to_owned(), |id| id.to_string());
-        tracing::error!(
-            "the market trades on ({symbol} id {newest} at REST, {ours} here) but nothing arrives over this connection: \
-             reconnecting, and fetching what was missed"
-        );
-    }
-
-    /// A symbol is silent while others stream, and it is not the market's silence.
-    pub fn symbol_not_delivered(&self, symbol: &Symbol, finding: Finding) {
-        let Finding::NotDelivered { newest, ours } = finding else { return };
-        let cause = Cause::NotDelivered { symbol: symbol.clone(), newest, ours };
-        tracing::warn!("{symbol} is silent while others stream | {}: {cause}", cause.as_str());
-    }
-
-    /// The exchange lists a symbol but nobody can trade it now.
-    pub fn not_trading(&self, symbol: &Symbol, status: &str) {
-        tracing::warn!(
-            "{symbol} cannot be traded now: the exchange's status of it is {} | not_trading: no trade will come until \
-             that changes",
-            escaped_line(status)
-        );
-    }
-
-    /// A symbol trades although the exchange does not list it.
-    pub fn not_listed(&self, symbol: &Symbol) {
-        tracing::warn!(
-            "the exchange does not list {symbol} (any more), but trades of it came: it is followed on"
-        );
-    }
-
     /// How the last session of a shard ended, or the last attempt failed, since its last connection was made.
     pub fn last_end(&self, shard: ShardId) -> Option<Cause> {
-        self.ends().get(&shard).cloned()
+        self.ends().get(&shard).map(|(cause, _)| cause.clone())
     }
 
-    fn ends(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, Cause>> {
+    /// The connections of a shard that were made again, by what ended the ones before.
+    pub fn reconnects(&self, shard: ShardId) -> Reconnects {
+        self.reasons().get(&shard).copied().unwrap_or_default()
+    }
+
+    fn ends(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, (Cause, ReconnectReason)>> {
         self.last_end.lock().expect("nothing panics while it holds this lock, because it only copies")
     }
 
+    fn reasons(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, Reconnects>> {
+        self.reasons.lock().expect("nothing panics while it holds this lock, because it only counts")
+    }
+
     fn remember_end(&self, event: &FeedEvent<'_>) {
-        let (line, cause) = match event {
+        let (line, ended) = match event {
             FeedEvent::Ended { end, line, .. } => {
+                let reason = reason(end);
                 let told = chain(*end);
                 let cause = match end {
                     SessionEnd::DeadLink(_) | SessionEnd::HeartbeatTimeout(_) => Cause::DeadLink { told },
                     _ => Cause::ConnectionLost { told },
                 };
-                (line, Some(cause))
+                (line, (cause, reason))
             }
             FeedEvent::Failed { error, line, .. } => {
-                (line, Some(Cause::NotConnected { told: chain(*error) }))
+                // What ended the connection stays the reason, however often the next one fails.
+                let before = self.ends().get(&line.shard.unwrap_or_default()).map(|(_, reason)| *reason);
+                let cause = Cause::NotConnected { told: chain(*error) };
+                (line, (cause, before.unwrap_or(ReconnectReason::Error)))
             }
-            FeedEvent::Connected { line, .. } => (line, None),
+            FeedEvent::Connected { line, again, .. } => {
+                let shard = line.shard.unwrap_or_default();
+                let ended = self.ends().remove(&shard);
+                if *again {
+                    let reason = ended.map_or(ReconnectReason::Error, |(_, reason)| reason);
+                    self.reasons().entry(shard).or_default().count(reason);
+                }
+                return;
+            }
             _ => return,
         };
-        let shard = line.shard.unwrap_or_default();
-        match cause {
-            Some(cause) => drop(self.ends().insert(shard, cause)),
-            None => drop(self.ends().remove(&shard)),
-        }
-    }
-
-    /// More is lost than REST may give back.
-    pub fn falling_behind(&self, symbol: impl Display, missing: u64, discarded: u64) {
-        self.noisily(Kind::FallingBehind, || {
-            tracing::warn!(
-                "{symbol}: trades come faster than their hole is filled: {discarded} that waited are discarded and fetched \
-                 again later; {missing} are missing now"
-            );
-        });
-    }
-
-    /// A trade whose id is far from all others.
-    pub fn suspicious(&self, symbol: impl Display, id: impl Display, newest: Option<AggTradeId>) {
-        let newest = newest.map_or_else(|| "none".to_owned(), |id| id.to_string());
-        self.noisily(Kind::Suspicious, || {
-            tracing::warn!(
-                "{symbol}: id {id} makes no sense after {newest}: it waits until its neighbours, or REST, confirm it"
-            );
-        });
+        self.ends().insert(line.shard.unwrap_or_default(), ended);
     }
 
     /// At most [`PER_SECOND`] of a kind a second; the rest is counted, and the count is told.
@@ -301,12 +251,27 @@ fn tell_suppressed(kind: Kind, suppressed: u64) {
     match (suppressed, kind) {
         (0, _) => {}
         (_, Kind::Damaged) => {
-            tracing::warn!("{suppressed} warnings suppressed: {name} (more than {DAMAGED_SHOWN} in all)");
+            tracing::warn!(
+                event = "suppressed",
+                count = suppressed,
+                kind = name,
+                "{suppressed} warnings suppressed: {name} (more than {DAMAGED_SHOWN} in all)"
+            );
         }
         _ if kind.is_error() => {
-            tracing::error!("{suppressed} warnings suppressed: {name} (more than {PER_SECOND} in a second)");
+            tracing::error!(
+                event = "suppressed",
+                count = suppressed,
+                kind = name,
+                "{suppressed} warnings suppressed: {name} (more than {PER_SECOND} in a second)"
+            );
         }
-        _ => tracing::warn!("{suppressed} warnings suppressed: {name} (more than {PER_SECOND} in a second)"),
+        _ => tracing::warn!(
+            event = "suppressed",
+            count = suppressed,
+            kind = name,
+            "{suppressed} warnings suppressed: {name} (more than {PER_SECOND} in a second)"
+        ),
     }
 }
 
@@ -314,12 +279,23 @@ impl FeedObserver for Events {
     fn on_event(&self, event: FeedEvent<'_>) {
         self.remember_end(&event);
         match event {
-            FeedEvent::Connecting { url } => tracing::debug!("connecting to {url}"),
+            FeedEvent::Connecting { url } => {
+                tracing::debug!(event = "connecting", url, "connecting to {url}")
+            }
             FeedEvent::Connected { url, line, again } => {
-                tracing::info!("Connected: {url}{}", of_line(line));
+                let (shard, copy) = line.numbers();
+                tracing::info!(
+                    event = "connected",
+                    url,
+                    again,
+                    shard,
+                    line = copy,
+                    "Connected: {url}{}",
+                    of_line(line)
+                );
                 if again {
                     let count = self.reconnects.fetch_add(1, Ordering::Relaxed) + 1;
-                    tracing::info!("[METRICS] reconnect_count={count}");
+                    tracing::info!(event = "reconnected", count, "[METRICS] reconnect_count={count}");
                 }
             }
             FeedEvent::Ended { end, wait, line } => ended(end, wait, line),
@@ -332,12 +308,29 @@ impl FeedObserver for Events {
                     ConnectError::Resolve { .. } => " (run \"cvd-stream doctor\" to find out why)",
                     _ => "",
                 };
-                let (error, wait, line) = (chain(error), seconds(wait), of_line(line));
-                tracing::warn!("Reconnect due to error: {error}{hint}; next attempt in {wait}{line}");
+                let (reason, wait_s, (shard, copy)) = (chain(error), in_seconds(wait), line.numbers());
+                let (wait, of) = (seconds(wait), of_line(line));
+                tracing::warn!(
+                    event = "connect_failed",
+                    reason,
+                    wait_s,
+                    shard,
+                    line = copy,
+                    "Reconnect due to error: {reason}{hint}; next attempt in {wait}{of}"
+                );
             }
             FeedEvent::Failed { error, wait, remedy: Some(remedy), line } => {
-                let (error, wait, line) = (chain(error), seconds(wait), of_line(line));
-                tracing::error!("Reconnect due to error: {error}: {remedy}; next attempt in {wait}{line}");
+                let (reason, wait_s, (shard, copy)) = (chain(error), in_seconds(wait), line.numbers());
+                let (wait, of) = (seconds(wait), of_line(line));
+                tracing::error!(
+                    event = "connect_refused",
+                    reason,
+                    remedy,
+                    wait_s,
+                    shard,
+                    line = copy,
+                    "Reconnect due to error: {reason}: {remedy}; next attempt in {wait}{of}"
+                );
             }
             FeedEvent::Subscribed { line, streams, took } => subscriptions::subscribed(line, streams, took),
             FeedEvent::SubscriptionRefused { line, method, code, msg, remedy } => {
@@ -348,6 +341,10 @@ impl FeedObserver for Events {
                 self.unqueued.fetch_add(1, Ordering::Relaxed);
                 self.noisily(Kind::ParseError, || {
                     tracing::warn!(
+                        event = "parse_error",
+                        reason = "a binary message",
+                        length_bytes = length,
+                        sample,
                         "Parse error on message (truncated): {sample} | a binary message of {length} bytes"
                     );
                 });
@@ -361,31 +358,93 @@ impl FeedObserver for Events {
     }
 }
 
+/// What a lost connection counts as.
+fn reason(end: &SessionEnd) -> ReconnectReason {
+    match end {
+        SessionEnd::HeartbeatTimeout(_) => ReconnectReason::HeartbeatTimeout,
+        SessionEnd::NoData(_) => ReconnectReason::NoData,
+        SessionEnd::Stale => ReconnectReason::Stale,
+        SessionEnd::DeadLink(_) => ReconnectReason::DeadLink,
+        SessionEnd::Closed { .. } => ReconnectReason::Closed,
+        SessionEnd::Unanswered(_) | SessionEnd::ListDiffers { .. } => ReconnectReason::Refused,
+        _ => ReconnectReason::Error,
+    }
+}
+
 /// The close code of a client that has broken a rule: with too many requests, of all that is known.
 const POLICY: u16 = 1_008;
 const TOO_MUCH: &str = "the exchange counts what it is sent, and connections from this address: find out what else connects \
                         from here";
 
 fn ended(end: &SessionEnd, wait: Duration, line: Place) {
+    let (wait_s, (shard, copy)) = (in_seconds(wait), line.numbers());
     let wait = seconds(wait) + &of_line(line);
     match end {
         SessionEnd::HeartbeatTimeout(limit) => {
             tracing::warn!(
+                event = "heartbeat_timeout",
+                limit_s = in_seconds(*limit),
+                wait_s,
+                shard,
+                line = copy,
                 "Heartbeat timeout (>{}s). Reconnecting... | no frame at all; next attempt in {wait}",
                 limit.as_secs_f64()
             );
         }
         SessionEnd::NoData(limit) => {
             tracing::warn!(
+                event = "no_data",
+                limit_s = in_seconds(*limit),
+                wait_s,
+                shard,
+                line = copy,
                 "Heartbeat timeout (>{}s). Reconnecting... | the link is alive but no trade came; next attempt in {wait}",
                 limit.as_secs_f64()
             );
         }
         SessionEnd::Closed { code: Some(POLICY), .. } => {
-            tracing::warn!("Connection closed: {end}; next attempt in {wait} | {TOO_MUCH}");
+            tracing::warn!(
+                event = "connection_closed",
+                code = POLICY,
+                reason = end.to_string(),
+                wait_s,
+                shard,
+                line = copy,
+                "Connection closed: {end}; next attempt in {wait} | {TOO_MUCH}"
+            );
         }
-        SessionEnd::Closed { .. } => tracing::warn!("Connection closed: {end}; next attempt in {wait}"),
-        _ => tracing::warn!("Reconnect due to error: {}; next attempt in {wait}", chain(end)),
+        SessionEnd::Closed { code, .. } => tracing::warn!(
+            event = "connection_closed",
+            code,
+            reason = end.to_string(),
+            wait_s,
+            shard,
+            line = copy,
+            "Connection closed: {end}; next attempt in {wait}"
+        ),
+        _ => {
+            let (cause, reason) = (lost_by(end), chain(end));
+            tracing::warn!(
+                event = "connection_lost",
+                cause,
+                reason,
+                wait_s,
+                shard,
+                line = copy,
+                "Reconnect due to error: {reason}; next attempt in {wait}"
+            );
+        }
+    }
+}
+
+/// How a connection was lost that neither closed nor timed out: the machine word.
+fn lost_by(end: &SessionEnd) -> &'static str {
+    match end {
+        SessionEnd::DeadLink(_) => "dead_link",
+        SessionEnd::Stale => "stale",
+        SessionEnd::Unanswered(_) => "unanswered",
+        SessionEnd::ListDiffers { .. } => "list_differs",
+        _ => "broken",
     }
 }
 
@@ -394,18 +453,23 @@ fn of_line(line: Place) -> String {
     if line.is_the_only_one() { String::new() } else { format!(" ({line})") }
 }
 
+/// For machines: seconds, to the millisecond.
+fn in_seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
+}
+
 fn seconds(wait: Duration) -> String {
     format!("{:.1}s", wait.as_secs_f64())
 }
 
 /// An error and its causes on one line, foreign text escaped: for a log.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    escaped_line(&joined(error))
+    one_line(&joined(error))
 }
 
 /// An error and its causes, line by line, foreign text escaped: for the end of the command.
 pub fn report(error: &dyn std::error::Error) -> String {
-    joined(error).lines().map(escaped_line).collect::<Vec<_>>().join("\n")
+    joined(error).lines().map(one_line).collect::<Vec<_>>().join("\n")
 }
 
 fn joined(error: &dyn std::error::Error) -> String {
@@ -421,14 +485,6 @@ fn joined(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-pub(crate) fn escaped_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
 }
 
 /// Damaged rows of files that are shown, each with its line number.

@@ -4,6 +4,8 @@
 mod bar;
 mod group;
 mod movers;
+#[cfg(feature = "ops")]
+mod overview;
 mod statistics;
 mod symbol;
 mod write;
@@ -16,6 +18,8 @@ use crate::units::{QtyDelta, Symbol};
 pub(crate) use bar::bar;
 pub(crate) use group::group;
 pub(crate) use movers::movers;
+#[cfg(feature = "ops")]
+pub(crate) use overview::{gaps, health, reset, snapshot, symbols};
 use statistics::{ended, files, lines, metrics, timings};
 pub(crate) use symbol::symbol;
 use write::{
@@ -306,6 +310,12 @@ fn after_last_id(into: &mut Vec<u8>, coverage: &Coverage) {
 
 fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
     begin(into, &lane.symbol, lane.market);
+    summed_up(into, lane);
+    into.push(b'}');
+}
+
+/// What a lane adds up to, behind its symbol and its market.
+fn summed_up(into: &mut Vec<u8>, lane: &LaneSummary) {
     field(into, "unit");
     string(into, lane.market.unit());
     field(into, "trades");
@@ -335,7 +345,6 @@ fn summary(into: &mut Vec<u8>, lane: &LaneSummary) {
     boolean(into, lane.reading.std_zero);
     field(into, "bad_points");
     integer(into, lane.reading.bad_points);
-    into.push(b'}');
 }
 
 /// What the trades of a lane add up to.

@@ -1,9 +1,10 @@
 //! What the world sees: records (CVD, statistics, states, the final one) on an output of their own, and
 //! diagnostics through `tracing`. Everything here renders snapshots and metrics; nothing computes them.
 
-mod amount;
+pub(crate) mod amount;
+mod broadcast;
 pub mod events;
-mod json;
+pub(crate) mod json;
 mod lines;
 pub mod output;
 mod picked;
@@ -28,6 +29,11 @@ use crate::pipeline::Telling;
 use crate::snapshot::{Gap, Instrument, LaneSummary, Market, Snapshot};
 use crate::units::{Symbol, UnixMillis};
 
+pub use broadcast::{
+    Broadcast, Chunk, Heard, KEPT_BYTES, KEPT_GAPS, KEPT_RECORDS, Listener, Record, broadcast,
+};
+#[cfg(feature = "ops")]
+pub(crate) use json::VERSION as RECORD_VERSION;
 pub use lines::LineRecord;
 pub use output::{OutputClosed, OutputProgress, RecordWriter};
 pub use picked::Pick;
@@ -43,6 +49,8 @@ pub use stats::{ProcessingTimes, Timings};
 pub use symbol::SymbolRecord;
 pub use table::summary_table;
 pub(crate) use text::rfc3339;
+#[cfg(feature = "cli")]
+pub(crate) use text::stamp;
 
 /// Turns what happens into records.
 #[derive(Debug)]
@@ -64,6 +72,46 @@ pub struct Reporter {
     shown_at: Option<SystemTime>,
     /// Nothing is recorded but the statistics.
     is_silent: bool,
+    /// Text has no records of trades, because there are too many symbols.
+    is_flood: bool,
+    /// Where records go besides, as JSON, to be listened to.
+    broadcast: Option<Broadcast>,
+}
+
+/// Where a record goes that is JSON.
+struct Json<'r> {
+    /// `None` where records are text.
+    writer: Option<&'r mut RecordWriter>,
+    /// `None` where nobody listens.
+    broadcast: Option<&'r mut Broadcast>,
+    scope: &'r Scope,
+}
+
+impl Json<'_> {
+    fn is_wanted(&self) -> bool {
+        self.writer.is_some() || self.broadcast.is_some()
+    }
+
+    /// Writes a record wherever it is wanted; `of` is the one symbol that it is of, if it is of one.
+    fn tell(
+        self,
+        kind: &'static str,
+        of: Option<(Market, &Symbol)>,
+        write: impl FnOnce(&mut Vec<u8>, &Scope),
+    ) {
+        match (self.writer, self.broadcast) {
+            (Some(writer), broadcast) => {
+                let into = writer.buffer();
+                let begin = into.len();
+                write(into, self.scope);
+                if let Some(broadcast) = broadcast {
+                    broadcast.copy(kind, of, &into[begin..]);
+                }
+            }
+            (None, Some(broadcast)) => broadcast.write(kind, of, |into| write(into, self.scope)),
+            (None, None) => {}
+        }
+    }
 }
 
 impl Reporter {
@@ -80,6 +128,8 @@ impl Reporter {
             lanes: Vec::new(),
             shown_at: None,
             is_silent: false,
+            is_flood: false,
+            broadcast: None,
         };
         reporter.heed_scope();
         reporter
@@ -92,11 +142,30 @@ impl Reporter {
         self
     }
 
+    /// Lets others listen to the records, as JSON whatever they look like.
+    #[must_use]
+    pub fn with_broadcast(mut self, broadcast: Option<Broadcast>) -> Self {
+        self.broadcast = broadcast;
+        self.heed_scope();
+        self
+    }
+
+    /// The number of the last record that was told to those who [listen](Listener); 0 before the first.
+    pub fn told(&self) -> u64 {
+        self.broadcast.as_ref().map_or(0, Broadcast::told)
+    }
+
+    fn json(&mut self) -> Json<'_> {
+        let Self { settings, writer, broadcast, scope, .. } = self;
+        let writer = (settings.format == RecordFormat::Json).then_some(writer);
+        Json { writer, broadcast: broadcast.as_mut(), scope }
+    }
+
     /// What is shown depends on how much is watched.
     fn heed_scope(&mut self) {
         let ReportSettings { format, print_every, prints_many, .. } = self.settings;
-        let is_flood = format == RecordFormat::Text && self.scope.are_many() && !prints_many;
-        self.shown = match is_flood {
+        self.is_flood = format == RecordFormat::Text && self.scope.are_many() && !prints_many;
+        self.shown = match self.is_flood && self.broadcast.is_none() {
             true => Telling { first: 0, every: 0 },
             false => Telling { first: FIRST_TRADES, every: print_every },
         };
@@ -189,22 +258,24 @@ impl Reporter {
         if self.is_silent || !self.picked.is(snapshot.lane, snapshot.market, snapshot.symbol) {
             return;
         }
-        match self.settings.format {
-            RecordFormat::Text => {
-                let at = text::moment(snapshot);
-                self.shown_at = Some(at);
-                let name = self.name(snapshot.market, snapshot.symbol);
-                let into = self.writer.buffer();
-                text::stamp(into, "INFO", self.settings.color, at);
-                text::trade(into, name, snapshot);
+        if self.settings.format == RecordFormat::Text && !self.is_flood {
+            let at = text::moment(snapshot);
+            self.shown_at = Some(at);
+            let name = self.name(snapshot.market, snapshot.symbol);
+            let into = self.writer.buffer();
+            text::stamp(into, "INFO", self.settings.color, at);
+            text::trade(into, name, snapshot);
+        }
+        let Self { settings, writer, broadcast, scope, lanes, .. } = self;
+        let writer = (settings.format == RecordFormat::Json).then_some(writer);
+        let json = Json { writer, broadcast: broadcast.as_mut(), scope };
+        if json.is_wanted() {
+            if lanes.len() <= snapshot.lane {
+                lanes.resize_with(snapshot.lane + 1, || None);
             }
-            RecordFormat::Json => {
-                if self.lanes.len() <= snapshot.lane {
-                    self.lanes.resize_with(snapshot.lane + 1, || None);
-                }
-                let lane = self.lanes[snapshot.lane].get_or_insert_with(|| json::LaneText::new(snapshot));
-                json::trade(self.writer.buffer(), lane, snapshot);
-            }
+            let lane = lanes[snapshot.lane].get_or_insert_with(|| json::LaneText::new(snapshot));
+            let of = Some((snapshot.market, snapshot.symbol));
+            json.tell("cvd", of, |into, _| json::trade(into, lane, snapshot));
         }
     }
 
@@ -213,20 +284,19 @@ impl Reporter {
         if self.is_silent {
             return;
         }
-        match self.settings.format {
-            RecordFormat::Text => {
-                let Some(line) = text::gap(self.name(gap.market, gap.symbol), gap) else { return };
-                // Where there is no clock the recording's own time goes on.
-                let at = gap.at.map(|at| text::at(at.wall_ns));
-                let at = at.or(self.shown_at.max(gap.after_trade_at.map(text::moment_of)));
-                let at = at.unwrap_or_else(clock::wall);
-                let into = self.writer.buffer();
-                text::stamp(into, text::gap_level(gap.event), self.settings.color, at);
-                into.extend_from_slice(line.as_bytes());
-                into.push(b'\n');
-            }
-            RecordFormat::Json => json::gap(self.writer.buffer(), gap),
+        if self.settings.format == RecordFormat::Text
+            && let Some(line) = text::gap(self.name(gap.market, gap.symbol), gap)
+        {
+            // Where there is no clock the recording's own time goes on.
+            let at = gap.at.map(|at| text::at(at.wall_ns));
+            let at = at.or(self.shown_at.max(gap.after_trade_at.map(text::moment_of)));
+            let at = at.unwrap_or_else(clock::wall);
+            let into = self.writer.buffer();
+            text::stamp(into, text::gap_level(gap.event), self.settings.color, at);
+            into.extend_from_slice(line.as_bytes());
+            into.push(b'\n');
         }
+        self.json().tell("gap", Some((gap.market, gap.symbol)), |into, _| json::gap(into, gap));
     }
 
     /// A bar that is over.
@@ -240,15 +310,13 @@ impl Reporter {
         if !self.picked.is(bar.lane, bar.market, bar.symbol) {
             return;
         }
-        match self.settings.format {
-            RecordFormat::Text => {
-                let (at, name) = (text::closing(bar), self.name(bar.market, bar.symbol));
-                let into = self.writer.buffer();
-                text::stamp(into, "INFO", self.settings.color, at);
-                text::bar(into, name, bar);
-            }
-            RecordFormat::Json => json::bar(self.writer.buffer(), bar),
+        if self.settings.format == RecordFormat::Text {
+            let (at, name) = (text::closing(bar), self.name(bar.market, bar.symbol));
+            let into = self.writer.buffer();
+            text::stamp(into, "INFO", self.settings.color, at);
+            text::bar(into, name, bar);
         }
+        self.json().tell("bar", Some((bar.market, bar.symbol)), |into, _| json::bar(into, bar));
     }
 
     /// The state of the connection.
@@ -256,18 +324,17 @@ impl Reporter {
         if self.is_silent {
             return;
         }
-        match self.settings.format {
-            RecordFormat::Text => {
-                let Some(line) = text::state(record) else { return };
-                let into = self.writer.buffer();
-                let at = record.at_ms.map(|ms| text::moment_of(UnixMillis(ms)));
-                let at = at.unwrap_or_else(clock::wall);
-                text::stamp(into, text::state_level(record.status), self.settings.color, at);
-                into.extend_from_slice(line.as_bytes());
-                into.push(b'\n');
-            }
-            RecordFormat::Json => json::state(self.writer.buffer(), &self.scope, record),
+        if self.settings.format == RecordFormat::Text
+            && let Some(line) = text::state(record)
+        {
+            let into = self.writer.buffer();
+            let at = record.at_ms.map(|ms| text::moment_of(UnixMillis(ms)));
+            let at = at.unwrap_or_else(clock::wall);
+            text::stamp(into, text::state_level(record.status), self.settings.color, at);
+            into.extend_from_slice(line.as_bytes());
+            into.push(b'\n');
         }
+        self.json().tell("state", None, |into, scope| json::state(into, scope, record));
     }
 
     /// What an interval came to, if that [is shown](Self::shows_movers).
@@ -276,17 +343,15 @@ impl Reporter {
             return;
         }
         let are_some = self.picked.are_some();
-        match self.settings.format {
-            RecordFormat::Text => {
-                let into = self.writer.buffer();
-                for line in text::movers(interval, self.are_mixed, are_some) {
-                    text::stamp(into, "INFO", self.settings.color, text::at(interval.at.wall_ns));
-                    into.extend_from_slice(line.as_bytes());
-                    into.push(b'\n');
-                }
+        if self.settings.format == RecordFormat::Text {
+            let into = self.writer.buffer();
+            for line in text::movers(interval, self.are_mixed, are_some) {
+                text::stamp(into, "INFO", self.settings.color, text::at(interval.at.wall_ns));
+                into.extend_from_slice(line.as_bytes());
+                into.push(b'\n');
             }
-            RecordFormat::Json => json::movers(self.writer.buffer(), &self.scope, interval, are_some),
         }
+        self.json().tell("movers", None, |into, scope| json::movers(into, scope, interval, are_some));
     }
 
     /// What a group adds up to; the time is the wall clock's, in milliseconds since 1970.
@@ -294,16 +359,14 @@ impl Reporter {
         if self.is_silent {
             return;
         }
-        match self.settings.format {
-            RecordFormat::Text => {
-                let at = at_ms.map(|ms| text::moment_of(UnixMillis(ms)));
-                let at = at.or(self.shown_at).unwrap_or_else(clock::wall);
-                let into = self.writer.buffer();
-                text::stamp(into, "INFO", self.settings.color, at);
-                text::group(into, group);
-            }
-            RecordFormat::Json => json::group(self.writer.buffer(), group, at_ms),
+        if self.settings.format == RecordFormat::Text {
+            let at = at_ms.map(|ms| text::moment_of(UnixMillis(ms)));
+            let at = at.or(self.shown_at).unwrap_or_else(clock::wall);
+            let into = self.writer.buffer();
+            text::stamp(into, "INFO", self.settings.color, at);
+            text::group(into, group);
         }
+        self.json().tell("group", None, |into, _| json::group(into, group, at_ms));
     }
 
     /// A symbol joins or ends while others are followed.
@@ -327,21 +390,20 @@ impl Reporter {
         if self.is_silent {
             return;
         }
-        match self.settings.format {
-            RecordFormat::Text => {
-                let at = record.at_ms().map(|ms| text::moment_of(UnixMillis(ms))).unwrap_or_else(clock::wall);
-                let name = self.name(record.market(), record.symbol());
-                let into = self.writer.buffer();
-                text::stamp(into, "INFO", self.settings.color, at);
-                match record {
-                    SymbolRecord::Joined { .. } => text::joined(into, name, record),
-                    SymbolRecord::Ended { summary, why, .. } => {
-                        text::summary(into, name, summary, Some(why.as_str()));
-                    }
+        let of = (record.market(), record.symbol());
+        if self.settings.format == RecordFormat::Text {
+            let at = record.at_ms().map(|ms| text::moment_of(UnixMillis(ms))).unwrap_or_else(clock::wall);
+            let name = self.name(of.0, of.1);
+            let into = self.writer.buffer();
+            text::stamp(into, "INFO", self.settings.color, at);
+            match record {
+                SymbolRecord::Joined { .. } => text::joined(into, name, record),
+                SymbolRecord::Ended { summary, why, .. } => {
+                    text::summary(into, name, summary, Some(why.as_str()));
                 }
             }
-            RecordFormat::Json => json::symbol(self.writer.buffer(), record),
         }
+        self.json().tell("symbol", Some(of), |into, _| json::symbol(into, record));
     }
 
     fn name<'n>(&self, market: Market, symbol: &'n Symbol) -> Name<'n> {
@@ -350,14 +412,12 @@ impl Reporter {
 
     /// The periodic statistics.
     pub fn stat(&mut self, record: &StatRecord<'_>) {
-        match self.settings.format {
-            RecordFormat::Text => {
-                let into = self.writer.buffer();
-                text::stamp(into, "INFO", self.settings.color, clock::wall());
-                text::stat(into, "[STAT]", record);
-            }
-            RecordFormat::Json => json::stat(self.writer.buffer(), &self.scope, record),
+        if self.settings.format == RecordFormat::Text {
+            let into = self.writer.buffer();
+            text::stamp(into, "INFO", self.settings.color, clock::wall());
+            text::stat(into, "[STAT]", record);
         }
+        self.json().tell("stat", None, |into, scope| json::stat(into, scope, record));
     }
 
     /// The last record: every lane's totals and all metrics.
@@ -370,21 +430,19 @@ impl Reporter {
             lanes.iter().filter_map(|lane| lane.flow.span).map(|(_, last)| text::moment_of(last)).max();
         let recorded = if record.at_ms.is_none() { self.shown_at.max(last_trade) } else { None };
         let at = recorded.unwrap_or_else(clock::wall);
-        let into = self.writer.buffer();
-        match self.settings.format {
-            RecordFormat::Text => {
-                for (lane, name) in named(lanes) {
-                    text::stamp(into, "INFO", self.settings.color, at);
-                    text::summary(into, name, lane, None);
-                }
+        if self.settings.format == RecordFormat::Text {
+            let into = self.writer.buffer();
+            for (lane, name) in named(lanes) {
                 text::stamp(into, "INFO", self.settings.color, at);
-                text::stat(into, "[FINAL]", record);
-                if let Some(files) = &record.files {
-                    into.extend_from_slice(summary_table(lanes, files).as_bytes());
-                }
+                text::summary(into, name, lane, None);
             }
-            RecordFormat::Json => json::last(into, &self.scope, lanes, record),
+            text::stamp(into, "INFO", self.settings.color, at);
+            text::stat(into, "[FINAL]", record);
+            if let Some(files) = &record.files {
+                into.extend_from_slice(summary_table(lanes, files).as_bytes());
+            }
         }
+        self.json().tell("final", None, |into, scope| json::last(into, scope, lanes, record));
     }
 
     /// Hands what is written to the output, and rows to their file once they are enough; see [`RecordWriter::flush`].
@@ -392,6 +450,9 @@ impl Reporter {
     /// # Errors
     /// [`OutputClosed`] if nobody reads the output any more or it, or the file, cannot be written.
     pub async fn flush(&mut self) -> Result<(), OutputClosed> {
+        if let Some(broadcast) = &mut self.broadcast {
+            broadcast.flush();
+        }
         if let Some(rows) = &mut self.rows {
             rows.flush().await?;
         }
@@ -401,7 +462,9 @@ impl Reporter {
     /// Whether a flush would do anything at all.
     #[inline]
     pub fn has_to_flush(&self) -> bool {
-        self.rows.is_some() || self.writer.has_to_flush()
+        self.rows.is_some()
+            || self.writer.has_to_flush()
+            || self.broadcast.as_ref().is_some_and(Broadcast::has_pending)
     }
 
     /// The file whose disk is behind, where that is what a [flush](Self::flush) waits for.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::events::escaped_line;
 use super::output::LogWriter;
 use super::table::grouped;
 use crate::progress::{ReplayProgress, ReplayStatistics};
+use crate::text::one_line;
 
 /// How often it is written.
 const EVERY: Duration = Duration::from_millis(100);
@@ -45,7 +45,7 @@ fn progress_line(progress: &ReplayProgress, elapsed: Duration) -> String {
         text.push_str(&format!("{}  ", clock_time(left)));
     }
     if let Some(file) = progress.file() {
-        text.push_str(&escaped_line(&file.file_name().unwrap_or(file.as_os_str()).to_string_lossy()));
+        text.push_str(&one_line(&file.file_name().unwrap_or(file.as_os_str()).to_string_lossy()));
     }
     text.chars().take(WIDTH).collect()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::ClockOffset;
 use crate::metrics::Histogram;
+use crate::overview::{Latencies, LatencyBuckets};
 
 /// Times since the last `[STAT]` record, or over a whole run: where the time from a trade to its record goes.
 #[derive(Debug, Clone, Default)]
@@ -104,6 +105,15 @@ impl Timings {
     /// A quantile (0 to 1) of the time a trade spent here in milliseconds.
     pub fn own_quantile_ms(&self, q: f64) -> Option<f64> {
         self.own.quantile(q).map(|us| us / 1e3)
+    }
+
+    /// The latencies, bucket by bucket.
+    pub(crate) fn buckets(&self) -> Latencies {
+        Latencies {
+            exchange: LatencyBuckets::of(&self.exchange, 1_000),
+            network: LatencyBuckets::of(&self.network, 1),
+            own: LatencyBuckets::of(&self.own, 1),
+        }
     }
 
     /// Adds all of `other` and leaves it empty.

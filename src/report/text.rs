@@ -9,10 +9,10 @@ use std::fmt::{self, Display};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::events::escaped_line;
 use super::scope::Name;
 use super::{LinkStatus, ShardScope, StatRecord, StateRecord, SymbolRecord};
 use crate::snapshot::{Coverage, LaneSummary, Quality, Snapshot};
+use crate::text::one_line;
 use crate::units::UnixMillis;
 
 pub(crate) use bar::{bar, closing};
@@ -55,6 +55,8 @@ impl Display for Head<'_> {
             let tint = match *level {
                 "ERROR" => 31,
                 "WARN" => 33,
+                "DEBUG" => 34,
+                "TRACE" => 35,
                 _ => 32,
             };
             write!(f, "\x1b[2m{at}\x1b[0m \x1b[{tint}m{level:>5}\x1b[0m ")
@@ -246,7 +248,7 @@ pub(crate) fn state(record: &StateRecord<'_>) -> Option<String> {
         line.insert_str(0, &format!("shard {number} ({market}, {}): ", counted(symbols as u64, "symbol")));
     }
     if let Some(cause) = record.cause {
-        line.push_str(&format!(" | {}: {}", cause.as_str(), escaped_line(&cause.to_string())));
+        line.push_str(&format!(" | {}: {}", cause.as_str(), one_line(&cause.to_string())));
     }
     Some(line)
 }

@@ -8,10 +8,10 @@ use cvd_stream::config::options::{Group, Scope};
 use cvd_stream::config::{OPTIONS, OptionSpec};
 
 /// A working directory of its own, removed at the end.
-struct Directory(PathBuf);
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -20,14 +20,14 @@ impl Directory {
         Self(path)
     }
 
-    fn with_dotenv(text: &str) -> Self {
+    pub(crate) fn with_dotenv(text: &str) -> Self {
         let directory = Self::new();
         fs::write(directory.0.join(".env"), text).unwrap();
         directory
     }
 
     /// Runs the command here, with this environment and no other.
-    fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_cvd-stream"))
             .args(arguments)
             .env_clear()
@@ -47,10 +47,10 @@ impl Drop for Directory {
     }
 }
 
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Run {
@@ -60,12 +60,12 @@ impl From<Output> for Run {
     }
 }
 
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
     Directory::new().run(arguments, environment)
 }
 
 /// The row of an option in `cvd-stream config`, blanks squeezed.
-fn row(table: &str, option: &str) -> String {
+pub(crate) fn row(table: &str, option: &str) -> String {
     let line = table.lines().find(|line| line.split_whitespace().next() == Some(option));
     let words: Vec<&str> =
         line.unwrap_or_else(|| panic!("no {option} in\n{table}")).split_whitespace().collect();
@@ -249,6 +249,8 @@ fn each_subcommand_is_understood() {
     assert_eq!(parsed(&[]).action, Action::Live);
     assert_eq!(parsed(&["demo", "--count", "10"]).action, Action::Demo { faults: false });
     assert_eq!(parsed(&["config"]).action, Action::ShowConfig);
+    assert_eq!(parsed(&["config", "--check"]).action, Action::CheckConfig);
+    assert_eq!(parsed(&["man"]).action, Action::Man);
     let files = vec![PathBuf::from("a.csv"), PathBuf::from("b.zip")];
     for arguments in [
         &["replay", "a.csv", "b.zip", "--output", "json"][..],
@@ -368,12 +370,14 @@ fn every_value_of_the_example_file_works() {
         }
         // These are looked into.
         let line = match name {
+            "CVD_STREAM_CONFIG" => "CVD_STREAM_CONFIG=cvd-stream.toml",
             "CVD_STREAM_CA_FILE" => "CVD_STREAM_CA_FILE=ca.pem",
             "CVD_STREAM_SYMBOLS_FILE" => "CVD_STREAM_SYMBOLS_FILE=symbols",
             _ => line,
         };
         let directory = Directory::with_dotenv(line);
         fs::write(directory.0.join("symbols"), "BTCUSDT\n").unwrap();
+        fs::write(directory.0.join("cvd-stream.toml"), "").unwrap();
         let certificate = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert;
         fs::write(directory.0.join("ca.pem"), certificate.pem()).unwrap();
         let run = directory.run(&["config"], &[]);
@@ -387,7 +391,7 @@ const BEGIN: &str =
 const END: &str = "<!-- end of options -->";
 
 /// Compares a file with what it should be; with `UPDATE_DOCS=1` writes it.
-fn up_to_date(path: &Path, expected: &str) {
+pub(crate) fn up_to_date(path: &Path, expected: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(path, expected).unwrap();
     }
@@ -399,7 +403,7 @@ fn up_to_date(path: &Path, expected: &str) {
     );
 }
 
-fn in_group(group: Group) -> impl Iterator<Item = &'static OptionSpec> {
+pub(crate) fn in_group(group: Group) -> impl Iterator<Item = &'static OptionSpec> {
     OPTIONS.iter().filter(move |option| option.group == group)
 }
 
@@ -420,6 +424,7 @@ fn reference_of_options() -> String {
                 Scope::Every | Scope::Computing => "",
                 Scope::Connected => " Not for `replay`.",
                 Scope::Live => " Not for `replay` and `demo`.",
+                Scope::Served => " Also for `health`; not for `replay`.",
                 Scope::Exchange => " Also for `fetch`; not for `replay` and `demo`.",
                 Scope::Replay => " For `replay` only.",
                 Scope::Ranged => " For `replay` and `fetch` only.",
@@ -439,10 +444,20 @@ fn reference_of_options() -> String {
     text + "\n"
 }
 
+/// A value for an example, and how it relates to the default.
+pub(crate) fn example(option: &OptionSpec) -> (&'static str, String) {
+    let fixed_default = !option.default.is_empty() && !option.default.contains(' ');
+    match option.default {
+        default if fixed_default => (default, String::new()),
+        "" => (option.example, "; none by default".to_owned()),
+        default => (option.example, format!("; by default {default}")),
+    }
+}
+
 fn example_file() -> String {
     let mut text = "\
 # Settings of cvd-stream. Copy this file to .env in the working directory and remove the # in front of what
-# you want to change. A flag wins over the environment, and that over this file. Each of the bare names works
+# you want to change. A flag wins over the environment, that over this file, and this over the file of --config. Each of the bare names works
 # with the prefix CVD_STREAM_ too, which wins. Shown is the default, or an example where there is none.
 # docs/configuration.md explains every option.
 "
@@ -451,12 +466,7 @@ fn example_file() -> String {
         text += &format!("\n# --- {} ---\n", group.heading());
         for option in in_group(group) {
             let name = option.bare_variable.map_or_else(|| option.variable(), str::to_owned);
-            let fixed_default = !option.default.is_empty() && !option.default.contains(' ');
-            let (value, kind) = match option.default {
-                default if fixed_default => (default, String::new()),
-                "" => (option.example, "; none by default".to_owned()),
-                default => (option.example, format!("; by default {default}")),
-            };
+            let (value, kind) = example(option);
             text += &format!("\n# {} ({}{kind})\n#{name}={value}\n", option.help, option.range);
         }
     }

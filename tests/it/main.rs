@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module per subject.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps what is not there has failed")]
 
+/// Alerts: signed, bounded, and told to nobody else.
+mod alerts;
 /// Trades gathered in bars: against a slow computation, live against replay.
 mod bars;
 /// The calculator against slow exact references, at the extremes, and across splits of a run.
@@ -9,6 +11,8 @@ mod calculator;
 mod checkpoint;
 /// Clocks that differ, and what is known of them.
 mod clocks;
+/// The configuration file, its example, the check of a configuration, and the printed manual and completions.
+mod config_file;
 /// The command line, the variables, `.env`, and the documents that describe them.
 mod configuration;
 /// Frames, real, made up and broken, against a slow reference.
@@ -25,10 +29,16 @@ mod fetch;
 mod golden;
 /// A link that swallows bytes.
 mod half_open;
+/// Text from outside that wants to be obeyed: no terminal, log or record gets it raw.
+mod hostile_text;
+/// What a run looks like over HTTP: metrics, health, the API, the stream; and what is refused there.
+mod http;
 /// `--latency`: however the monitor waits, nothing is lost.
 mod latency;
 /// A line that never lets go: hand-overs, redundant lines, a month of cuts.
 mod lines;
+/// The words by which machines know log lines, and the document that explains them.
+mod log_codes;
 /// Many symbols in one run.
 mod many;
 /// Several markets in one run: one that goes down, restarts, recordings.
@@ -47,6 +57,10 @@ mod monitor_records;
 mod monitor_review;
 /// Outages of many symbols on several shards.
 mod outage;
+/// What is beside the program: unit, image, package, rules, dashboard, bill of materials. Nothing in it names what does not exist.
+mod packaging;
+/// A real Prometheus: it scrapes, evaluates the rules, and answers what the dashboard asks.
+mod prometheus;
 /// The whole monitor through real proxies, and the feed through broken ones.
 mod proxies;
 /// What the README shows is what the command does.
@@ -65,6 +79,9 @@ mod replay_files;
 mod rest;
 /// Who is followed: patterns by what the exchange lists, and what comes and goes while it runs.
 mod roster;
+/// The word to the service manager.
+#[cfg(unix)]
+mod service;
 /// Many symbols over several connections, each of which carries exactly what it should.
 mod shards;
 /// Silence is never mistaken for health: every one has a name.

@@ -14,6 +14,7 @@ use crate::feed::ShardPlan;
 use crate::feed::endpoint::Endpoint;
 use crate::roster::{Listings, Selection, Selector};
 use crate::snapshot::{Instrument, Market};
+use crate::text::{one_line, shown};
 use crate::units::Symbol;
 
 /// An option, its value in normal form, and where that came from.
@@ -149,7 +150,7 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
         "record-keep" => config.record.keep.map(duration).unwrap_or_default(),
         "record-limit" => config.record.limit.map(size).unwrap_or_default(),
         "archive-url" => config.fetch.url.as_ref().map(ToString::to_string).unwrap_or_default(),
-        "from" | "to" => given.unwrap_or_default().to_owned(),
+        "from" | "to" | "config" => given.unwrap_or_default().to_owned(),
         "speed" => config.replay.speed.to_string(),
         "strict" => config.replay.strict.to_string(),
         "temp-dir" => path(config.replay.temp_dir.as_deref()),
@@ -158,6 +159,9 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
         "progress" => config.replay.progress.as_str().to_owned(),
         "dir" => path(Some(&config.fetch.dir)),
         "parallel" => config.fetch.parallel.to_string(),
+        "http" => config.http.listen.map(|address| address.to_string()).unwrap_or_default(),
+        "http-token-file" => path(config.http.token_file.as_deref()),
+        "http-allow-host" => list(&config.http.allow_hosts),
         "color" => match config.log.color {
             ColorChoice::Auto => "auto".to_owned(),
             ColorChoice::Always => "always".to_owned(),
@@ -167,6 +171,7 @@ fn value(config: &Config, name: &str, given: Option<&str>) -> String {
         "log-format" => match config.log.format {
             LogFormat::Text => "text".to_owned(),
             LogFormat::Json => "json".to_owned(),
+            LogFormat::Logfmt => "logfmt".to_owned(),
         },
         "log-output" => match config.log.output {
             LogOutput::Stderr => "stderr".to_owned(),
@@ -256,10 +261,10 @@ impl Resolved {
             streams.push(format!("{}what {patterns} {verb} at the start", plus(plans.len())));
         }
         if let Some(file) = &self.config.symbols.file {
-            streams.push(format!("{}what {} says", plus(streams.len()), file.display()));
+            streams.push(format!("{}what {} says", plus(streams.len()), shown(file)));
         }
         for (at, line) in streams.iter().enumerate() {
-            writeln!(f, "{:<13}{line}", if at == 0 { "subscribes" } else { "" })?;
+            writeln!(f, "{:<13}{}", if at == 0 { "subscribes" } else { "" }, one_line(line))?;
         }
         Ok(())
     }
@@ -336,7 +341,7 @@ fn rest_urls(config: &Config) -> String {
 impl fmt::Display for Resolved {
     /// The table of `cvd-stream config`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |value: &str| if value.is_empty() { "-".to_owned() } else { value.to_owned() };
+        let shown = |value: &str| if value.is_empty() { "-".to_owned() } else { one_line(value) };
         let width =
             self.options.iter().map(|option| option.value.chars().count()).max().unwrap_or(0).clamp(8, 40);
         writeln!(f, "{:<23}{:<width$}  source", "option", "value")?;

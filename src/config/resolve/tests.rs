@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::bars::BarSpec;
 use crate::config::{Bound, FetchConfig, RecordConfig, Showing, Speed};
@@ -15,7 +17,7 @@ fn map(pairs: Pairs) -> BTreeMap<String, String> {
 
 fn layers(flags: Pairs, environment: Pairs, dotenv: Pairs) -> Layers {
     let dotenv = DotEnv { values: map(dotenv), faults: Vec::new() };
-    Layers { flags: map(flags), environment: map(environment), dotenv }
+    Layers { flags: map(flags), environment: map(environment), dotenv, ..Layers::default() }
 }
 
 fn live(flags: Pairs, environment: Pairs, dotenv: Pairs) -> Result<Resolved, ConfigError> {
@@ -578,4 +580,88 @@ fn contracts_are_not_gathered_by_their_worth() {
     assert!(error.contains("--bars") && error.contains("notional:1e6"), "{error}");
     assert!(error.contains("take volume:N, in contracts"), "{error}");
     assert!(live(&[flags[0], flags[1], ("bars", "1m,volume:5")], &[], &[]).is_ok());
+}
+
+/// Flags and a configuration file, and nothing else.
+fn with_file(flags: Pairs, file: &str) -> Layers {
+    Layers { file: ConfigFile::parse("f.toml", file), ..layers(flags, &[], &[]) }
+}
+
+proptest! {
+    #[test]
+    fn whichever_layers_say_something_the_strongest_holds_and_is_named(said in any::<[bool; 6]>()) {
+        let layer = |at: usize, name: &str| -> BTreeMap<String, String> {
+            said[at].then(|| (name.to_owned(), (at + 1).to_string())).into_iter().collect()
+        };
+        let both = |at, strong, weak| layer(at, strong).into_iter().chain(layer(at + 1, weak)).collect();
+        let file = if said[5] { "\nqueue_size = 6\n" } else { "" };
+        let layers = Layers {
+            flags: layer(0, "queue-size"),
+            environment: both(1, "CVD_STREAM_QUEUE_SIZE", "QUEUE_SIZE"),
+            dotenv: DotEnv { values: both(3, "CVD_STREAM_QUEUE_SIZE", "QUEUE_SIZE"), faults: Vec::new() },
+            file: ConfigFile::parse("f.toml", file),
+        };
+        let origins = [
+            "flag --queue-size",
+            "environment CVD_STREAM_QUEUE_SIZE",
+            "environment QUEUE_SIZE",
+            ".env CVD_STREAM_QUEUE_SIZE",
+            ".env QUEUE_SIZE",
+            "f.toml line 2",
+        ];
+        let (value, origin) = match said.iter().position(|said| *said) {
+            Some(strongest) => (strongest + 1, origins[strongest]),
+            None => (1024, "default"),
+        };
+        for command in [Command::Live, Command::Demo, Command::Doctor] {
+            let resolved = resolve(command, &layers).unwrap();
+            prop_assert_eq!(resolved.config.queue.frames, value);
+            prop_assert_eq!(option(&resolved, "queue-size"), (&*value.to_string(), origin.to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_the_file_is_one_only_where_its_option_is_read_and_nothing_stronger_says_it() {
+    let file = "queue-size = [1]\nurl = 'http://x'\nsymbol = ''\nspeed = 'fast'\n";
+    assert_eq!(
+        subjects(&resolve(Command::Live, &with_file(&[], file))),
+        ["--symbol", "--url", "--queue-size"]
+    );
+    assert_eq!(subjects(&resolve(Command::Replay, &with_file(&[], file))), ["--symbol", "--speed"]);
+    let flags = [("queue-size", "5"), ("symbol", "BTCUSDT"), ("url", "")];
+    let error = resolve(Command::Live, &with_file(&flags, file)).unwrap_err();
+    let [fault] = error.faults() else { panic!("{error}") };
+    assert_eq!((fault.subject.as_str(), fault.problem.as_str()), ("--url", "an empty value"));
+}
+
+#[test]
+fn a_fault_of_the_file_is_told_with_its_line_and_mended_in_its_words() {
+    let error = resolve(Command::Live, &with_file(&[], "\nqueue-size = 0\nproxy = 'http://me:s3cret:h:1'\n"));
+    let report = error.unwrap_err().to_string();
+    assert!(report.contains("value    \"0\" (f.toml line 2)"), "{report}");
+    assert!(report.contains("remedy   for example queue-size = 4096, or leave it out"), "{report}");
+    assert!(report.contains("(f.toml line 3)") && !report.contains("s3cret"), "{report}");
+}
+
+#[test]
+fn a_check_looks_at_what_fetch_alone_reads_too_and_tells_each_fault_once() {
+    let layers = with_file(&[("symbol", "BTC/USDT")], "parallel = 99\nproxy = 'ftp://h'\nnothing = 1\n");
+    let result = check(&layers);
+    assert_eq!(subjects(&result), ["f.toml line 3", "--symbol", "--proxy", "--parallel"]);
+    assert!(check(&with_file(&[("symbol", "BTCUSDT")], "parallel = 8\n")).is_ok());
+    let plain = [("allow-plaintext", "true"), ("symbol", "BTCUSDT")];
+    assert!(check(&with_file(&plain, "archive-url = 'http://mirror.example'\n")).is_ok());
+}
+
+#[test]
+fn what_gave_the_settings_is_counted_by_its_kind() {
+    let sources = |layers: &Layers| resolve(Command::Live, layers).unwrap().sources();
+    assert_eq!(sources(&layers(&[], &[], &[])), "all settings are defaults");
+    assert_eq!(sources(&with_file(&[], "top = 5\n")), "settings from 1 line of f.toml");
+    let said = Layers {
+        file: ConfigFile::parse("f.toml", "top = 5\nby = 'z'\n"),
+        ..layers(&[("count", "1")], &[("SYMBOL", "A"), ("QUEUE_SIZE", "1")], &[("LOG_LEVEL", "warn")])
+    };
+    assert_eq!(sources(&said), "settings from 1 flag, 2 variables, 1 line of .env and 2 lines of f.toml");
 }

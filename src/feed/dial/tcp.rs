@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
+use super::reach::Reach;
 use super::within;
 use crate::feed::failure::ConnectError;
 
@@ -14,9 +15,15 @@ const DNS_LIMIT: Duration = Duration::from_secs(10);
 const TCP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Resolves anew each time and tries every address, beginning with the one whose turn it is.
-pub(super) async fn connected(host: &str, port: u16, turn: usize) -> Result<TcpStream, ConnectError> {
+pub(super) async fn connected(
+    host: &str,
+    port: u16,
+    turn: usize,
+    reach: Reach,
+) -> Result<TcpStream, ConnectError> {
     let mut last = None;
-    for address in addresses(host, port, turn).await? {
+    // Those that are tried are those that were judged: a name may mean something else a moment later.
+    for address in reach.judge(host, addresses(host, port, turn).await?)? {
         let failed = |cause| ConnectError::Tcp { address: address.to_string(), cause };
         match within("TCP", TCP_LIMIT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => match prepared(&stream) {

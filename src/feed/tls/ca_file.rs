@@ -8,6 +8,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
+use crate::text::shown;
+
 /// More is no file of certificates; the bundle of all public roots has about 250 kB.
 const LONGEST: u64 = 8 * 1024 * 1024;
 
@@ -43,7 +45,7 @@ impl ExtraRoots {
 
 /// A file of root certificates that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot take root certificates from {}: {problem}: {}", path.display(), problem.remedy())]
+#[error("cannot take root certificates from {}: {problem}: {}", shown(path), problem.remedy())]
 pub struct CaFileError {
     /// Which file.
     pub path: PathBuf,

@@ -92,13 +92,13 @@ impl RestBase {
     }
 
     /// Host (an IPv6 address without its brackets), port, and whether the connection is encrypted.
-    #[cfg(any(feature = "cli", feature = "replay"))]
+    #[cfg(any(feature = "ops", feature = "replay"))]
     pub(crate) fn destination(&self) -> (&str, u16, bool) {
         (&self.host, self.port, self.tls)
     }
 
     /// What the `Host` header says.
-    #[cfg(feature = "replay")]
+    #[cfg(any(feature = "ops", feature = "replay"))]
     pub(crate) fn authority(&self) -> &str {
         &self.authority
     }

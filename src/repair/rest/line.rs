@@ -1,16 +1,18 @@
 //! One HTTP/1.1 connection, driven by whoever waits for an answer.
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::http::request;
 use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
 
 use super::chain;
 use crate::feed::ByteStream;
 
-type Nothing = Empty<Bytes>;
-type Http = Connection<TokioIo<Box<dyn ByteStream>>, Nothing>;
+/// What is sent; of a question nothing.
+type Sent = Full<Bytes>;
+type Http = Connection<TokioIo<Box<dyn ByteStream>>, Sent>;
 
 /// The longest head of an answer; the exchange's have about 1 kB.
 const MAX_HEAD: usize = 64 * 1024;
@@ -30,7 +32,7 @@ pub(crate) enum LineError {
 }
 
 pub(crate) struct Line {
-    sender: SendRequest<Nothing>,
+    sender: SendRequest<Sent>,
     /// `None` once it has ended. Bytes of the last answer may still be with the answer then.
     connection: Option<Http>,
 }
@@ -59,10 +61,31 @@ impl Line {
         authority: &str,
         headers: &[(header::HeaderName, &str)],
     ) -> Result<Response<Incoming>, LineError> {
-        let request =
-            Request::get(path).header(header::HOST, authority).header(header::USER_AGENT, USER_AGENT);
+        self.say(Request::get(path), authority, headers, Sent::default()).await
+    }
+
+    /// Sends a body and waits for the head of the answer.
+    #[cfg(feature = "ops")]
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        authority: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, LineError> {
+        self.say(Request::post(path), authority, headers, Sent::new(body)).await
+    }
+
+    async fn say(
+        &mut self,
+        request: request::Builder,
+        authority: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: Sent,
+    ) -> Result<Response<Incoming>, LineError> {
+        let request = request.header(header::HOST, authority).header(header::USER_AGENT, USER_AGENT);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(name, *value));
-        let request = request.body(Empty::new()).map_err(|error| LineError::Broken(error.to_string()))?;
+        let request = request.body(body).map_err(|error| LineError::Broken(error.to_string()))?;
         let Self { sender, connection } = self;
         let sending = async {
             sender.ready().await?;
@@ -75,7 +98,7 @@ impl Line {
     }
 
     /// Appends the body to `into`, up to `limit` bytes.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &mut self,
         body: &mut Incoming,
         into: &mut Vec<u8>,

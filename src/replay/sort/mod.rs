@@ -14,6 +14,7 @@ use std::sync::Arc;
 use merge::Merge;
 use run::{Run, RunWriter};
 
+use crate::text::shown;
 use crate::trade::AggTrade;
 
 /// Runs that are merged at once.
@@ -50,7 +51,7 @@ impl SortRoom {
 
 /// Trades cannot be sorted.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} in the directory for temporary files, {}", .directory.display())]
+#[error("{what} in the directory for temporary files, {}", shown(.directory))]
 pub(super) struct SortError {
     what: &'static str,
     directory: PathBuf,

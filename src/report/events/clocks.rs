@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::Events;
+use super::{Events, in_seconds};
 use crate::clock::{ClockOffset, Jump};
 
 /// Latencies below zero are explained once, and better if one waits a little for what the clocks differ by.
@@ -73,14 +73,21 @@ impl Events {
 
     fn explain(&self, latency_ns: i64, clock: Option<ClockOffset>) {
         let latency_ms = latency_ns as f64 / 1e6;
+        let (offset_ms, error_ms) = clock.map(|clock| (clock.offset_ms, clock.error_ms)).unzip();
         let whose = if self.replay { Whose::Recorder } else { Whose::Ours(clock) };
-        tracing::warn!("{}", why_negative(latency_ms, whose));
+        let told = why_negative(latency_ms, whose);
+        tracing::warn!(event = "latency_negative", latency_ms, offset_ms, error_ms, "{told}");
     }
 
     /// Time did something else than to pass.
     pub fn time_jumped(&self, jump: Jump) {
         let line = told(jump);
-        tracing::warn!("{line}");
+        match jump {
+            Jump::Step { by_ms } => tracing::warn!(event = "clock_stepped", by_ms, "{line}"),
+            Jump::Paused { lasted } => {
+                tracing::warn!(event = "process_paused", lasted_s = in_seconds(lasted), "{line}");
+            }
+        }
     }
 }
 

@@ -3,12 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Events;
+use super::{Events, in_seconds};
 
 impl Events {
     /// Connections opened whose many symbols may have missed trades.
     pub fn many_may_miss(&self, lanes: usize, cost: u64, ceiling: u64, about: Duration) {
         tracing::info!(
+            event = "many_may_miss",
+            symbols = lanes,
+            weight_each = cost,
+            ceiling_weight = ceiling,
+            about_s = in_seconds(about),
             "{lanes} symbols may have missed trades: {lanes} symbols at {cost} weight are about {} at {ceiling} weight a \
              minute, the most liquid first",
             About(about)
@@ -19,6 +24,12 @@ impl Events {
     pub fn many_missing(&self, cut_off: usize, left: usize, ceiling: u64, about: Duration) {
         let whole = cut_off.saturating_sub(left);
         tracing::info!(
+            event = "many_missing",
+            symbols = cut_off,
+            whole,
+            left,
+            ceiling_weight = ceiling,
+            about_s = in_seconds(about),
             "{cut_off} symbols were cut off: {whole} whole again, {left} left, about {} at {ceiling} weight a minute",
             About(about)
         );
@@ -26,12 +37,22 @@ impl Events {
 
     /// None of them waits any more.
     pub fn many_whole(&self, lanes: usize, given_up: usize, took: Duration, weight: u64) {
-        let (took, whole) = (About(took), lanes.saturating_sub(given_up));
+        let (took_s, took, whole) = (in_seconds(took), About(took), lanes.saturating_sub(given_up));
         match given_up {
             0 => tracing::info!(
+                event = "many_whole",
+                symbols = lanes,
+                given_up,
+                took_s,
+                weight,
                 "all {lanes} symbols that were cut off are whole again after {took}, for {weight} weight"
             ),
             _ => tracing::warn!(
+                event = "many_whole",
+                symbols = lanes,
+                given_up,
+                took_s,
+                weight,
                 "of {lanes} symbols that were cut off {whole} are whole again after {took}, for {weight} weight; \
                  {given_up} have trades missing for good: the lines GAP … unrepaired name them"
             ),

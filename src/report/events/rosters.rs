@@ -2,37 +2,59 @@
 
 use std::path::Path;
 
-use super::{Events, chain, escaped_line};
+use super::{Events, chain, in_seconds};
 use crate::roster::{Asking, Problem};
 use crate::snapshot::{Instrument, LaneSummary};
 use crate::source::{Arrival, DepartureReason, RosterChange};
+use crate::text::{one_line, shown};
 
 impl Events {
     /// A market is asked what it lists before anything else.
     pub fn asking(&self, asking: &Asking<'_>) {
         match asking {
             Asking::Asked { market } => {
-                tracing::info!("asking what {market} lists, to find the symbols that are meant")
+                tracing::info!(
+                    event = "listing_asked",
+                    market = market.as_str(),
+                    "asking what {market} lists, to find the symbols that are meant"
+                )
             }
-            Asking::Failed { market, error, wait } => tracing::warn!(
-                "what {market} lists is not known yet: {}; asking again in {:.1}s",
-                chain(*error),
-                wait.as_secs_f64()
+            Asking::Failed { market, error, wait } => {
+                let (reason, wait_s) = (chain(*error), in_seconds(*wait));
+                tracing::warn!(
+                    event = "listing_failed",
+                    market = market.as_str(),
+                    reason,
+                    wait_s,
+                    "what {market} lists is not known yet: {reason}; asking again in {:.1}s",
+                    wait.as_secs_f64()
+                );
+            }
+            Asking::Listed { market, symbols } => tracing::debug!(
+                event = "listing_known",
+                market = market.as_str(),
+                symbols,
+                "{market} lists {symbols} symbols"
             ),
-            Asking::Listed { market, symbols } => tracing::debug!("{market} lists {symbols} symbols"),
         }
     }
 
     /// Something about what is to be followed that is no reason not to go on.
     pub fn roster_problem(&self, problem: &Problem) {
-        tracing::warn!("{}", escaped_line(&problem.to_string()));
+        let reason = one_line(&problem.to_string());
+        tracing::warn!(event = "selection_problem", reason, "{reason}");
     }
 
     /// Symbols begin to move from busy connections to idle ones; none where moves have come to their end.
     pub fn moves(&self, symbols: usize) {
         match symbols {
-            0 => tracing::info!("the symbols that moved between connections have arrived"),
+            0 => tracing::info!(
+                event = "moves_ended",
+                "the symbols that moved between connections have arrived"
+            ),
             _ => tracing::info!(
+                event = "moves_begun",
+                symbols,
                 "{symbols} symbols move from a busy connection to an idle one, make before break"
             ),
         }
@@ -40,26 +62,42 @@ impl Events {
 
     /// The symbols file was read again.
     pub fn symbols_file_read(&self, file: &Path, change: Option<&RosterChange>) {
-        let file = escaped_line(&file.display().to_string());
+        let file = shown(file);
         let seats = change.iter().flat_map(|change| &change.seats);
         let joining: Vec<_> = seats.map(|seat| &seat.instrument).collect();
         let departures = change.iter().flat_map(|change| &change.ended);
         let leaving: Vec<_> = departures.map(|departure| &departure.instrument).collect();
+        let (joining_symbols, leaving_symbols) = (joining.len(), leaving.len());
         match (named(&joining), named(&leaving)) {
-            (None, None) => tracing::info!("{file} was read again: nothing changes"),
+            (None, None) => tracing::info!(
+                event = "symbols_file_read",
+                file,
+                joining_symbols,
+                leaving_symbols,
+                "{file} was read again: nothing changes"
+            ),
             (joining, leaving) => {
                 let none = || "none".to_owned();
                 let (joining, leaving) = (joining.unwrap_or_else(none), leaving.unwrap_or_else(none));
-                tracing::info!("{file} was read again: joining {joining}; leaving {leaving}");
+                tracing::info!(
+                    event = "symbols_file_read",
+                    file,
+                    joining_symbols,
+                    leaving_symbols,
+                    "{file} was read again: joining {joining}; leaving {leaving}"
+                );
             }
         }
     }
 
     /// The symbols file cannot be used; what it said before holds on.
     pub fn symbols_file_refused(&self, file: &Path, what: &str) {
-        let (file, what) = (escaped_line(&file.display().to_string()), escaped_line(what));
+        let (file, what) = (shown(file), one_line(what));
         let stop = if what.ends_with('?') { "" } else { "." };
         tracing::error!(
+            event = "symbols_file_refused",
+            file,
+            reason = what,
             "{file} was to be read again and cannot be used: {what}{stop} Nothing changes; mend it and send SIGHUP again"
         );
     }
@@ -70,7 +108,14 @@ impl Events {
             Arrival::Asked => "it is asked for",
             Arrival::Listed => "the exchange has begun to list it",
         };
-        tracing::debug!("{instrument} joins: {why}");
+        let Instrument { market, symbol } = instrument;
+        tracing::debug!(
+            event = "symbol_joined",
+            symbol = symbol.as_str(),
+            market = market.as_str(),
+            reason = why,
+            "{instrument} joins: {why}"
+        );
     }
 
     /// A symbol is not followed any more; the records tell it too.
@@ -80,7 +125,16 @@ impl Events {
             DepartureReason::Delisted => "the exchange does not trade it any more",
         };
         let LaneSummary { market, symbol, trades, reading, .. } = summary;
-        tracing::debug!("{market}:{symbol} leaves: {why}; cvd={} over {trades} trades", reading.cvd);
+        tracing::debug!(
+            event = "symbol_left",
+            symbol = symbol.as_str(),
+            market = market.as_str(),
+            reason = why,
+            trades,
+            cvd = reading.cvd.to_string(),
+            "{market}:{symbol} leaves: {why}; cvd={} over {trades} trades",
+            reading.cvd
+        );
     }
 }
 

@@ -36,9 +36,17 @@ impl Events {
         let number = shard.0 + 1;
         let plural = if symbols == 1 { "" } else { "s" };
         let up = connected_s.map_or_else(|| "down".to_owned(), |seconds| format!("up {seconds:.0}s"));
-        let lag = lag_ms.map_or_else(|| "none".to_owned(), |lag| format!("{lag:.1}ms"));
+        let behind = lag_ms.map_or_else(|| "none".to_owned(), |lag| format!("{lag:.1}ms"));
         tracing::debug!(
-            "[SHARD] {number} ({market}, {symbols} symbol{plural}) | {up} trades={trades} rate={rate:.1}/s lag={lag}"
+            event = "shard",
+            shard = number,
+            market = market.as_str(),
+            symbols,
+            connected_s,
+            trades,
+            trades_per_s = rate,
+            lag_ms,
+            "[SHARD] {number} ({market}, {symbols} symbol{plural}) | {up} trades={trades} rate={rate:.1}/s lag={behind}"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Values, as JSON has them.
 
+use crate::text::json_string;
 use crate::units::DecimalText;
 
 #[inline]
@@ -18,20 +19,7 @@ pub(super) fn string(into: &mut Vec<u8>, text: &str) {
 
 /// A sentence that may hold words from outside.
 pub(super) fn foreign(into: &mut Vec<u8>, text: &str) {
-    into.push(b'"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => {
-                into.push(b'\\');
-                into.push(character as u8);
-            }
-            control if control.is_control() => {
-                into.extend_from_slice(format!("\\u{:04x}", control as u32).as_bytes());
-            }
-            plain => into.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    into.push(b'"');
+    json_string(into, text);
 }
 
 #[inline]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::bars::{BarSpec, ClosedBar};
 use crate::cvd::CvdConfig;
 use crate::snapshot::{Market, Snapshot};
+use crate::text::shown;
 
 pub use rows::RowWriter;
 pub use thread::{RowFile, RowThread};
@@ -67,7 +68,7 @@ pub struct TableSettings {
 #[non_exhaustive]
 pub enum WriteError {
     /// The system refuses.
-    #[error("cannot write {}: nothing of it is kept; {}", .path.display(), remedy(.error))]
+    #[error("cannot write {}: nothing of it is kept; {}", shown(.path), remedy(.error))]
     Io {
         /// The file.
         path: PathBuf,
@@ -76,7 +77,7 @@ pub enum WriteError {
         error: io::Error,
     },
     /// A row cannot be written in this format.
-    #[error("cannot write {}: {what}", .path.display())]
+    #[error("cannot write {}: {what}", shown(.path))]
     Format {
         /// The file.
         path: PathBuf,
@@ -84,7 +85,7 @@ pub enum WriteError {
         what: String,
     },
     /// The thread that writes it has ended, which it never should.
-    #[error("the thread that writes {} has ended unexpectedly: please report it", .0.display())]
+    #[error("the thread that writes {} has ended unexpectedly: please report it", shown(.0))]
     Ended(PathBuf),
 }
 
