@@ -7,7 +7,7 @@ Without a subcommand it follows the live trades of the symbols you name (ETHUSDT
 prints CVD, its Z-score and its moving average (EMA). It needs no configuration and no account.";
 
 pub(super) const LAYERS: &str = "\
-A flag wins over the environment, that over .env in the working directory, that over the file of --config, that over
+A flag wins over the environment, that over .env in the working directory, that over the file of --config, that over \
 the default.
 `cvd-stream --help` says more; docs/configuration.md says everything.";
 

@@ -1,6 +1,6 @@
-//! The command under a service manager that listens on a socket, as systemd does.
+//! The command as the unit of the package starts it, under a service manager that listens on a socket, as systemd does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use cvd_stream::exchange::{Act, Script};
@@ -25,7 +25,7 @@ impl Manager {
     }
 
     /// Starts the command; the watchdog is fed about once a second then.
-    fn start(&self, arguments: &[&str]) -> Child {
+    fn start(&self, arguments: &[String]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cvd-stream"));
         command.args(arguments).env_clear().current_dir(env!("CARGO_TARGET_TMPDIR"));
         command.env("NOTIFY_SOCKET", &self.path).env("WATCHDOG_USEC", "4000000");
@@ -62,6 +62,20 @@ impl Drop for Manager {
     }
 }
 
+/// The arguments that the unit of the package starts the command with, where its places are ours.
+fn packaged(state: &Path) -> Vec<String> {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let unit = std::fs::read_to_string(packaging.join("systemd/cvd-stream.service")).expect("the unit");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/cvd-stream "));
+    let words = line.expect("the unit starts the command").split_whitespace().map(|word| match word {
+        "/etc/cvd-stream/cvd-stream.toml" => packaging.join("cvd-stream.toml").display().to_string(),
+        "%S/cvd-stream" => state.display().to_string(),
+        "127.0.0.1:9464" => "127.0.0.1:0".to_owned(),
+        word => word.to_owned(),
+    });
+    words.collect()
+}
+
 fn signal(name: &str, child: &Child) {
     let pid = child.id().expect("it runs").to_string();
     let sent = std::process::Command::new("/bin/sh").args(["-c", &format!("kill -{name} {pid}")]).status();
@@ -77,8 +91,11 @@ async fn ready_comes_with_the_first_trade_the_watchdog_stops_with_the_trades_and
     story(async {
         let mut manager = Manager::new("life");
         let exchange = exchange(Script::new([])).await;
+        let state = std::env::temp_dir().join(format!("cvd-life-{}", std::process::id()));
         // Nobody confirms that a market is quiet.
-        let mut child = manager.start(&["--url", &exchange.stream_url(), "--repair", "off"]);
+        let url = exchange.stream_url();
+        let ours = ["--url", &url, "--repair", "off"].map(str::to_owned);
+        let mut child = manager.start(&[packaged(&state), ours.to_vec()].concat());
 
         // Connected and subscribed is not ready, and no reason to be kept alive.
         exchange.wait_for(|stats| stats.connections == 1).await;
@@ -107,6 +124,8 @@ async fn ready_comes_with_the_first_trade_the_watchdog_stops_with_the_trades_and
         let last = manager.until(|line| line == "STOPPING=1").await;
         assert!(last.iter().all(|line| line != "WATCHDOG=1"), "{last:?}");
         assert_eq!(child.wait().await.unwrap().code(), Some(0));
+        assert!(state.read_dir().unwrap().count() > 0, "the state is kept");
+        std::fs::remove_dir_all(&state).unwrap();
     })
     .await;
 }
